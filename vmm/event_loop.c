@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "event_loop.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define BATCH 16
+
+int event_loop_init(struct event_loop *loop)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = NULL };
+	int err;
+
+	loop->stop_fd = -1;
+	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (loop->epoll_fd < 0)
+		return -errno;
+	loop->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (loop->stop_fd < 0 ||
+	    epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->stop_fd, &event) < 0) {
+		err = -errno;
+		event_loop_fini(loop);
+		return err;
+	}
+	return 0;
+}
+
+void event_loop_fini(struct event_loop *loop)
+{
+	if (loop->stop_fd >= 0)
+		close(loop->stop_fd);
+	if (loop->epoll_fd >= 0)
+		close(loop->epoll_fd);
+	loop->stop_fd = loop->epoll_fd = -1;
+}
+
+static int control(struct event_loop *loop, int op, struct event_source *source, uint32_t events)
+{
+	struct epoll_event event = { .events = events, .data.ptr = source };
+
+	return epoll_ctl(loop->epoll_fd, op, source->fd, &event) < 0 ? -errno : 0;
+}
+
+int event_loop_add(struct event_loop *loop, struct event_source *source, uint32_t events)
+{
+	return control(loop, EPOLL_CTL_ADD, source, events);
+}
+
+int event_loop_change(struct event_loop *loop, struct event_source *source, uint32_t events)
+{
+	return control(loop, EPOLL_CTL_MOD, source, events);
+}
+
+int event_loop_remove(struct event_loop *loop, struct event_source *source)
+{
+	return control(loop, EPOLL_CTL_DEL, source, 0);
+}
+
+int event_loop_run(struct event_loop *loop)
+{
+	struct epoll_event events[BATCH];
+
+	for (;;) {
+		const int n = epoll_wait(loop->epoll_fd, events, BATCH, -1);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		for (int i = 0; i < n; i++) {
+			struct event_source *source = events[i].data.ptr;
+
+			if (!source)
+				return 0; /* stop_fd: left readable, so a second run stops at once
+					   */
+			source->ready(source, events[i].events);
+		}
+	}
+}
+
+void event_loop_stop(struct event_loop *loop)
+{
+	const uint64_t one = 1;
+
+	/* Fails only when the counter is full: then the loop is already told. */
+	(void)!write(loop->stop_fd, &one, sizeof(one));
+}

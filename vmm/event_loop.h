@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An epoll loop: file descriptors become ready, their handler runs on the loop's thread.
+ *
+ * Sources are owned by the caller (usually embedded in a device) and must stay valid until
+ * removed. add/change/remove may be called from any thread; a source removed from another thread
+ * while its handler runs must be protected by the caller's own lock. All return -errno.
+ */
+#ifndef LUPINE_EVENT_LOOP_H
+#define LUPINE_EVENT_LOOP_H
+
+#include <stdint.h>
+
+struct event_loop {
+	int epoll_fd;
+	int stop_fd; /* eventfd: written by event_loop_stop() */
+};
+
+struct event_source {
+	int fd;
+	/* @events: EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP as epoll_wait(2) reports them. */
+	void (*ready)(struct event_source *source, uint32_t events);
+};
+
+int event_loop_init(struct event_loop *loop);
+void event_loop_fini(struct event_loop *loop);
+
+int event_loop_add(struct event_loop *loop, struct event_source *source, uint32_t events);
+int event_loop_change(struct event_loop *loop, struct event_source *source, uint32_t events);
+int event_loop_remove(struct event_loop *loop, struct event_source *source);
+
+/* Runs handlers until event_loop_stop(). 0, or -errno when epoll_wait fails. */
+int event_loop_run(struct event_loop *loop);
+/* Any thread, and signal-safe. */
+void event_loop_stop(struct event_loop *loop);
+
+#endif
