@@ -1,0 +1,83 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# test_rig.sh: the rig passes everything through, and what is in it is a true KVM.
+set -u
+here=$(dirname "$(realpath "$0")")
+rig=$here/rig
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+failures=0
+exec 3>&1 # ok reports here: its own output may be redirected
+
+ok() { # ok NAME COMMAND...
+	local name=$1
+	shift
+	if "$@"; then
+		echo "ok - $name" >&3
+	else
+		echo "not ok - $name" >&3
+		failures=$((failures + 1))
+	fi
+}
+
+exits() { # exits STATUS COMMAND...
+	local want=$1 got
+	shift
+	"$@"
+	got=$?
+	[ "$got" -eq "$want" ] || { echo "# exit status $got, not $want" >&2 && return 1; }
+}
+
+# One run for all that can share it.
+head -c 3000000 /dev/urandom >bytes
+mkdir shared
+ok "exit status 77" exits 77 "$rig" --timeout 100 --out shared --out file --env GREETING='a b' \
+	sh -c 'cat bytes; printf "e\0rr" >&2; echo "$GREETING" >file; cp bytes shared/copy
+	       pwd >shared/pwd; echo gone >bytes; exit 77' >out 2>err
+ok "stdout is exact" cmp bytes out
+ok "stderr is exact, and apart" cmp err <(printf 'e\0rr')
+ok "a file comes back, --env goes in" grep -qx 'a b' file
+ok "a folder is shared" cmp bytes shared/copy
+ok "the working folder is kept" grep -qx "$work" shared/pwd
+ok "the host's own file is untouched" test "$(stat -c %s bytes)" -eq 3000000
+
+ok "exit status 0, and nothing is left running or waiting" \
+	exits 0 "$rig" --timeout 100 sh -c 'sleep 1000 & exit 0'
+ok "a missing command is 127" exits 127 "$rig" --timeout 100 no-such-command 2>err
+ok "and named" grep -q no-such-command err
+ok "a time-out is 124, output so far is kept" \
+	exits 124 "$rig" --timeout 2 sh -c 'echo before; sleep 1000' >out 2>err
+ok "time-out said" grep -q 'killed after 2 s' err
+ok "output before it" grep -qx before out
+ok "L1's end is 125" exits 125 "$rig" sh -c 'echo c >/proc/sysrq-trigger' 2>err
+ok "with its console's tail" grep -q 'console:.*sysrq triggered crash' err
+ok "QEMU's end is 125" exits 125 "$rig" --cpu no-such-cpu true 2>err
+ok "with its words" grep -q 'no-such-cpu' err
+ok "no kernel: what to run" exits 125 env LUPINE_CACHE="$work/none" "$rig" true 2>err
+ok "in a line" grep -q "L1's kernel missing; run $here/setup" err
+
+cc -O2 -Wall -Wextra -Werror -o probe "$here/kvm_probe.c" || exit 1
+"$rig" --timeout 100 ./probe >one 2>&1 &
+first=$!
+"$rig" --timeout 100 --smp 2 ./probe >two 2>&1 &
+second=$!
+ok "two at once: KVM on 1 CPU" wait $first
+ok "two at once: KVM on 2 CPUs" wait $second
+ok "exits counted" grep -q '^exits 2 ' one two
+
+ok "icount, first" exits 0 "$rig" --icount --timeout 100 ./probe >one
+ok "icount, second" exits 0 "$rig" --icount --timeout 100 ./probe >two
+ok "agree within 0.5 %" awk '{ n[NR] = $4 } END {
+	d = n[1] - n[2]; if (d < 0) d = -d; exit !(NR == 2 && d <= n[1] / 200) }' one two
+
+"$rig" sleep 1000 &
+running=$!
+sleep 4
+kill -TERM $running
+wait $running
+ok "SIGTERM ends it" test $? -eq 143
+ok "with its QEMU" sh -c '! pgrep -P '$running
+ok "and no folder is left" sh -c '! ls -d '"${TMPDIR:-/tmp}"'/rig-* 2>/dev/null'
+
+[ $failures -eq 0 ]
