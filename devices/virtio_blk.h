@@ -9,7 +9,8 @@
 #include "mem.h"
 #include "virtio_device.h"
 
-struct virtio_blk_config {
+/* Not "_config": that is the name of the device's configuration space in linux/virtio_blk.h. */
+struct virtio_blk_options {
 	const char *path;
 	bool read_only;
 };
@@ -18,7 +19,7 @@ struct virtio_blk_config {
  * Opens the image and makes the device. On failure -errno, and *why a static string fit to follow
  * "disk PATH: " (a directory, not a multiple of 512, read-only without ro, in use by another...).
  */
-int virtio_blk_create(const struct virtio_blk_config *config, const struct guest_mem *mem,
+int virtio_blk_create(const struct virtio_blk_options *options, const struct guest_mem *mem,
 		      struct event_loop *loop, struct virtio_device **device, const char **why);
 
 #endif

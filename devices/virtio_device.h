@@ -2,19 +2,119 @@
 /*
  * What every virtio device is to its transport: a constant table of operations and an instance.
  * The transport owns negotiation and the queues until DRIVER_OK; after that the device works on
- * them until reset.
+ * them until it is stopped.
  *
- * Locking: the transport holds the device's lock around every operation, so a device is never
- * entered twice at once, whichever thread (vCPU or event loop) it is entered on. A back end's own
- * event handler takes the lock itself.
+ * Locking: ->lock is held around every operation, so a device is never entered twice at once,
+ * whichever thread (vCPU or event loop) it is entered on. A back end's own event handler takes the
+ * lock itself. Only irq_status is touched without it.
+ *
+ * A guest's mistake ends in virtio_device_fail(): DEVICE_NEEDS_RESET for this device, one line to
+ * the reporter, and nothing served until the driver resets it.
+ *
+ * System calls that code under devices/ makes after set-up, for the sandbox:
+ *   event loop thread: write (eventfds: interrupt, requeue), preadv, pwritev, fdatasync (disks),
+ *                      readv, writev (tap), read, write (serial), futex (the lock)
+ *   vCPU threads:      the same, since a register write may serve a queue; ioctl(TUNSETOFFLOAD) on
+ *                      the tap when a driver goes to DRIVER_OK
  */
 #ifndef LUPINE_VIRTIO_DEVICE_H
 #define LUPINE_VIRTIO_DEVICE_H
 
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "mem.h"
+#include "virtqueue.h"
+
 struct virtio_device;
+
+struct virtio_device_ops {
+	uint32_t id; /* virtio 1.2, 5 */
+	/* DRIVER_OK: the negotiated features are final. -errno makes the device need a reset. */
+	int (*start)(struct virtio_device *device);
+	/* Chains may be available in @queue, which is running. */
+	void (*notify)(struct virtio_device *device, unsigned int queue);
+	/* After it nothing is in flight and no queue is touched before the next start. */
+	void (*stop)(struct virtio_device *device);
+	/* Closes and frees everything, @device included. Not held under the lock. */
+	void (*destroy)(struct virtio_device *device);
+};
+
+/* Called with the device's lock held, on any thread. @line has no newline. */
+typedef void virtio_report_fn(void *context, const char *line);
+
+struct virtio_device {
+	const struct virtio_device_ops *ops;
+	const struct guest_mem *mem;
+	char name[64]; /* for messages: "disk /path", "net tap0" */
+	uint64_t offered; /* features: what the device can do, set before the transport is made */
+	const void *config; /* the device's configuration space, owned by the device */
+	uint32_t config_len;
+	unsigned int nr_queues;
+	struct virtqueue *queues;
+
+	pthread_mutex_t lock;
+	uint64_t negotiated; /* features: what the driver accepted, final from FEATURES_OK */
+	uint8_t status; /* 2.1 */
+	uint32_t config_generation;
+
+	/* The way up, set by the transport. */
+	int irq_fd;
+	_Atomic uint32_t irq_status;
+	int *notify_fds;
+
+	virtio_report_fn *report;
+	void *report_context;
+	uint64_t mistakes;
+};
+
+/* For a device's create function: fills in the base; @device is zeroed. -errno. */
+int virtio_device_init(struct virtio_device *device, const struct virtio_device_ops *ops,
+		       const struct guest_mem *mem, unsigned int nr_queues);
+/* And for its destroy. */
+void virtio_device_fini(struct virtio_device *device);
 
 /* Disk flushed, queues stopped, files closed, freed. After every thread that could enter it ended.
  */
 void virtio_device_destroy(struct virtio_device *device);
+
+/* Where lines about a guest's mistakes go; none before. Before any thread runs the guest. */
+void virtio_device_set_report(struct virtio_device *device, virtio_report_fn *report,
+			      void *context);
+
+static inline bool virtio_device_has(const struct virtio_device *device, unsigned int feature)
+{
+	return (device->negotiated >> feature) & 1;
+}
+
+/* The following are called with the lock held. */
+
+/* Whether the driver said DRIVER_OK and nothing went wrong since. */
+bool virtio_device_live(const struct virtio_device *device);
+/* Serves @queue if it can be. */
+void virtio_device_notify(struct virtio_device *device, unsigned int queue);
+/* Asks for another notify of @queue, later, on the event loop. */
+void virtio_device_requeue(struct virtio_device *device, unsigned int queue);
+/* Publishes what was pushed to @queue and interrupts if the driver wants to know. */
+void virtio_device_publish(struct virtio_device *device, unsigned int queue);
+/* The configuration space changed: the driver is told (2.5). */
+void virtio_device_config_changed(struct virtio_device *device);
+/* Back to the state after power-on (2.4). */
+void virtio_device_reset(struct virtio_device *device);
+/* The guest broke a rule: @why, static. */
+void virtio_device_fail(struct virtio_device *device, const char *why);
+void virtio_device_fail_queue(struct virtio_device *device, unsigned int queue);
+
+/*
+ * The loop of a device whose requests complete at once: pops chains of @queue, calls @serve for
+ * each (which returns the number of bytes written), pushes them, publishes the batch. Takes at most
+ * a queue's size of chains, then asks to be called again, so that no guest holds the event loop.
+ */
+void virtio_device_drain(struct virtio_device *device, unsigned int queue,
+			 struct virtqueue_chain *chain,
+			 uint32_t (*serve)(struct virtio_device *device,
+					   struct virtqueue_chain *chain));
 
 #endif

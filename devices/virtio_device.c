@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "virtio_device.h"
+
+#include <errno.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_mmio.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+int virtio_device_init(struct virtio_device *device, const struct virtio_device_ops *ops,
+		       const struct guest_mem *mem, unsigned int nr_queues)
+{
+	device->queues = calloc(nr_queues, sizeof(*device->queues));
+	if (!device->queues)
+		return -ENOMEM;
+	device->ops = ops;
+	device->mem = mem;
+	device->nr_queues = nr_queues;
+	device->irq_fd = -1;
+	pthread_mutex_init(&device->lock, NULL);
+	return 0;
+}
+
+void virtio_device_fini(struct virtio_device *device)
+{
+	free(device->queues);
+	pthread_mutex_destroy(&device->lock);
+}
+
+void virtio_device_destroy(struct virtio_device *device)
+{
+	pthread_mutex_lock(&device->lock);
+	virtio_device_reset(device);
+	pthread_mutex_unlock(&device->lock);
+	device->ops->destroy(device);
+}
+
+void virtio_device_set_report(struct virtio_device *device, virtio_report_fn *report, void *context)
+{
+	device->report = report;
+	device->report_context = context;
+}
+
+bool virtio_device_live(const struct virtio_device *device)
+{
+	return (device->status & (VIRTIO_CONFIG_S_DRIVER_OK | VIRTIO_CONFIG_S_NEEDS_RESET |
+				  VIRTIO_CONFIG_S_FAILED)) == VIRTIO_CONFIG_S_DRIVER_OK;
+}
+
+static void interrupt(struct virtio_device *device, uint32_t cause)
+{
+	const uint64_t one = 1;
+
+	/* A cause that is already set has not been acknowledged: the handler has yet to look at the
+	 * rings, and the edge that will make it is on its way. Sequentially consistent with the
+	 * handler's acknowledgement, which comes before its look.
+	 */
+	if (atomic_fetch_or(&device->irq_status, cause) & cause)
+		return;
+	(void)!write(device->irq_fd, &one, sizeof(one)); /* full counter: pending anyway */
+}
+
+void virtio_device_notify(struct virtio_device *device, unsigned int queue)
+{
+	if (virtio_device_live(device) && device->queues[queue].running)
+		device->ops->notify(device, queue);
+}
+
+void virtio_device_requeue(struct virtio_device *device, unsigned int queue)
+{
+	const uint64_t one = 1;
+
+	(void)!write(device->notify_fds[queue], &one, sizeof(one));
+}
+
+void virtio_device_publish(struct virtio_device *device, unsigned int queue)
+{
+	if (virtqueue_publish(&device->queues[queue]))
+		interrupt(device, VIRTIO_MMIO_INT_VRING);
+}
+
+void virtio_device_config_changed(struct virtio_device *device)
+{
+	device->config_generation++;
+	if (device->status & VIRTIO_CONFIG_S_DRIVER_OK)
+		interrupt(device, VIRTIO_MMIO_INT_CONFIG);
+}
+
+void virtio_device_reset(struct virtio_device *device)
+{
+	if (device->status & VIRTIO_CONFIG_S_DRIVER_OK)
+		device->ops->stop(device);
+	for (unsigned int i = 0; i < device->nr_queues; i++)
+		virtqueue_stop(&device->queues[i]);
+	device->negotiated = 0;
+	device->status = 0;
+	atomic_store(&device->irq_status, 0);
+}
+
+void virtio_device_fail(struct virtio_device *device, const char *why)
+{
+	if (device->status & VIRTIO_CONFIG_S_NEEDS_RESET)
+		return;
+	device->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+	virtio_device_config_changed(device); /* 2.1.2 */
+
+	/* A guest that does it in a loop gets a line each time the count doubles. */
+	device->mistakes++;
+	if (device->report && (device->mistakes & (device->mistakes - 1)) == 0) {
+		char line[200];
+
+		snprintf(line, sizeof(line), "%s: guest error: %s; it needs a reset (mistake %llu)",
+			 device->name, why, (unsigned long long)device->mistakes);
+		device->report(device->report_context, line);
+	}
+}
+
+void virtio_device_fail_queue(struct virtio_device *device, unsigned int queue)
+{
+	char why[100];
+
+	snprintf(why, sizeof(why), "queue %u: %s", queue, device->queues[queue].error);
+	virtio_device_fail(device, why);
+}
+
+void virtio_device_drain(struct virtio_device *device, unsigned int queue,
+			 struct virtqueue_chain *chain,
+			 uint32_t (*serve)(struct virtio_device *device,
+					   struct virtqueue_chain *chain))
+{
+	struct virtqueue *vq = &device->queues[queue];
+	uint32_t budget = vq->size;
+
+	virtqueue_mute(vq);
+	do {
+		int got = 0;
+
+		while (budget > 0 && virtio_device_live(device) &&
+		       (got = virtqueue_pop(vq, chain)) > 0) {
+			virtqueue_push(vq, chain->head, serve(device, chain));
+			budget--;
+		}
+		virtio_device_publish(device, queue);
+		if (got < 0) {
+			virtio_device_fail_queue(device, queue);
+			return;
+		}
+		if (!virtio_device_live(device))
+			return;
+		if (budget == 0) {
+			virtio_device_requeue(device, queue);
+			return;
+		}
+	} while (virtqueue_listen(vq));
+}
