@@ -15,6 +15,13 @@
 #define BOOT_MAX_CPUS	 16u
 #define BOOT_MAX_DEVICES 19u /* GSI 5 to 23 */
 
+/*
+ * The ACPI sleep control register: a kernel with ACPI powers off by an 8-bit write of
+ * BOOT_SLEEP_OFF (ACPI 6.3, 4.8.3.7: SLP_EN, sleep type 5), and may read it (0).
+ */
+#define BOOT_SLEEP_PORT 0x600u
+#define BOOT_SLEEP_OFF	0x34u
+
 /* A virtio-mmio device for the DSDT: LNRO0005 with this window and GSI. */
 struct boot_device {
 	uint64_t gpa;
@@ -32,9 +39,9 @@ struct boot_config {
 };
 
 /*
- * Writes all of it around the loaded @kernel; *zero_page is the gpa for RSI.
- * -errno with *why (static string): -E2BIG command line or initrd too large, -ENOSPC memory too
- * small, -EIO and others from reading the initrd.
+ * Writes all of it around the loaded @kernel into memory that is still zero elsewhere; *zero_page
+ * is the gpa for RSI. -errno with *why (a static sentence): -E2BIG command line or initrd too
+ * large, -ENOSPC memory too small, -EIO and others from reading the initrd.
  */
 int boot_params_write(const struct guest_mem *mem, const struct kernel_image *kernel,
 		      const struct boot_config *config, uint64_t *zero_page, const char **why);

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The bytes of a boot file (kernel, initrd): in a file, or in memory after unpacking; and the one
+ * place that decides how they get into guest memory.
+ */
+#ifndef LUPINE_SOURCE_H
+#define LUPINE_SOURCE_H
+
+#include <stdint.h>
+
+#include "mem.h"
+
+struct source {
+	int fd; /* a regular file, the caller's; or -1 and */
+	uint8_t *data; /* source_alloc()ed memory */
+	uint64_t size;
+};
+
+/* Sets *why (static) and returns @err: every refusal of a boot file in one line. */
+static inline int source_refuse(const char **why, int err, const char *text)
+{
+	*why = text;
+	return err;
+}
+
+/* -EINVAL when @fd is not a regular file. */
+int source_from_fd(struct source *src, int fd, const char **why);
+
+/* @size bytes of zeroed memory to unpack into; to be released by source_free(). */
+int source_alloc(struct source *src, uint64_t size);
+void source_free(struct source *src);
+
+/* -ENODATA when [offset, offset + len) is not all there, also if the file has shrunk since. */
+int source_read(const struct source *src, uint64_t offset, void *dst, uint64_t len);
+
+/*
+ * Makes [gpa, gpa + len) of guest memory hold the source's bytes from @offset. Guest memory around
+ * them is not touched. Unpacked memory may be gone from @src afterwards: place each byte once.
+ * -ENODATA as source_read(), -EFAULT when the range is not RAM.
+ */
+int source_place(const struct source *src, uint64_t offset, const struct guest_mem *mem,
+		 uint64_t gpa, uint64_t len);
+
+#endif
