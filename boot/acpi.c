@@ -64,13 +64,15 @@ struct acpi_fadt { /* 5.2.9; what a hardware-reduced machine must leave zero is 
 } __attribute__((packed));
 _Static_assert(sizeof(struct acpi_fadt) == 276, "ACPI 6.3, table 5-33");
 
-enum fadt_flags { /* table 5-34; boot_arch: table 5-35 */
-		  FADT_RESET_REGISTER = 1 << 10,
-		  FADT_HARDWARE_REDUCED = 1 << 20,
-		  BOOT_ARCH_NO_VGA = 1 << 2,
-		  BOOT_ARCH_NO_MSI = 1 << 3,
-		  BOOT_ARCH_NO_ASPM = 1 << 4,
-		  BOOT_ARCH_NO_CMOS_RTC = 1 << 5,
+/* Tables 5-34 and (boot_arch) 5-35. */
+enum fadt_flags {
+	FADT_WBINVD = 1 << 0,
+	FADT_RESET_REGISTER = 1 << 10,
+	FADT_HARDWARE_REDUCED = 1 << 20,
+	BOOT_ARCH_NO_VGA = 1 << 2,
+	BOOT_ARCH_NO_MSI = 1 << 3,
+	BOOT_ARCH_NO_ASPM = 1 << 4,
+	BOOT_ARCH_NO_CMOS_RTC = 1 << 5,
 };
 
 struct madt_lapic { /* 5.2.12.2 */
