@@ -131,12 +131,18 @@ static void blk_stop(struct virtio_device *device)
 	(void)device; /* nothing is in flight between two calls */
 }
 
+static int blk_flush(struct virtio_device *device)
+{
+	const struct virtio_blk *blk = (struct virtio_blk *)device;
+
+	return blk->file.read_only ? 0 : blk_file_flush(&blk->file);
+}
+
 static void blk_destroy(struct virtio_device *device)
 {
 	struct virtio_blk *blk = (struct virtio_blk *)device;
 
-	if (!blk->file.read_only)
-		(void)blk_file_flush(&blk->file); /* nobody is left to be told */
+	(void)blk_flush(device); /* nobody is left to be told */
 	blk_file_close(&blk->file);
 	virtio_device_fini(device);
 	free(blk);
@@ -147,6 +153,7 @@ static const struct virtio_device_ops blk_ops = {
 	.start = blk_start,
 	.notify = blk_notify,
 	.stop = blk_stop,
+	.flush = blk_flush,
 	.destroy = blk_destroy,
 };
 

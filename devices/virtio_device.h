@@ -38,6 +38,8 @@ struct virtio_device_ops {
 	void (*notify)(struct virtio_device *device, unsigned int queue);
 	/* After it nothing is in flight and no queue is touched before the next start. */
 	void (*stop)(struct virtio_device *device);
+	/* Makes acknowledged writes durable; -errno. NULL where there is nothing to keep. */
+	int (*flush)(struct virtio_device *device);
 	/* Closes and frees everything, @device included. Not held under the lock. */
 	void (*destroy)(struct virtio_device *device);
 };

@@ -105,6 +105,19 @@ void virtio_mmio_destroy(struct virtio_mmio *mmio)
 	free(mmio);
 }
 
+int virtio_mmio_quiesce(struct virtio_mmio *mmio)
+{
+	struct virtio_device *device = mmio->device;
+	int err = 0;
+
+	pthread_mutex_lock(&device->lock);
+	virtio_device_reset(device);
+	if (device->ops->flush)
+		err = device->ops->flush(device);
+	pthread_mutex_unlock(&device->lock);
+	return err;
+}
+
 unsigned int virtio_mmio_nr_queues(const struct virtio_mmio *mmio)
 {
 	return mmio->device->nr_queues;

@@ -9,6 +9,7 @@
 #include "virtio_device.h"
 
 #define VIRTIO_MMIO_WINDOW 0x1000u
+#define VIRTIO_MMIO_NOTIFY 0x50u /* QueueNotify */
 
 struct virtio_mmio;
 
@@ -21,6 +22,12 @@ struct virtio_mmio;
 int virtio_mmio_create(struct virtio_device *device, struct event_loop *loop, int irq_fd,
 		       struct virtio_mmio **mmio);
 void virtio_mmio_destroy(struct virtio_mmio *mmio);
+
+/*
+ * After the last guest instruction and the end of the event loop's thread: finishes what is under
+ * way and makes acknowledged writes durable. -errno when that failed.
+ */
+int virtio_mmio_quiesce(struct virtio_mmio *mmio);
 
 unsigned int virtio_mmio_nr_queues(const struct virtio_mmio *mmio);
 int virtio_mmio_notify_fd(const struct virtio_mmio *mmio, unsigned int queue);

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Runs while the monitor is built: turns the rules below into BPF with libseccomp and prints them
+ * as C. A system call that is not named here kills the process.
+ */
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/if_tun.h>
+#include <linux/kvm.h>
+#include <seccomp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+struct rule {
+	int call;
+	const char *reason;
+	/* With has_argument: only where argument @index equals @value. */
+	int has_argument;
+	unsigned int index;
+	unsigned long value;
+};
+
+static const struct rule every_thread[] = {
+	{ SCMP_SYS(futex), "locks, and threads waiting for each other" },
+	{ SCMP_SYS(write), "eventfds (interrupts, wake-ups), console, log lines" },
+	{ SCMP_SYS(clock_gettime), "time stamps where the vDSO cannot answer" },
+	{ SCMP_SYS(exit), "a thread's end" },
+	{ SCMP_SYS(exit_group), "the process's end" },
+	{ SCMP_SYS(madvise), "glibc gives back a thread's stack" },
+	{ SCMP_SYS(munmap), "glibc frees memory" },
+	{ SCMP_SYS(rt_sigprocmask), "glibc, at a thread's end" },
+	{ SCMP_SYS(rt_sigreturn), "return from the embedder's signal handlers" },
+};
+
+/* What the devices do with their files: on the event loop, or on a vCPU that serves its own queue.
+ */
+static const struct rule device_files[] = {
+	{ SCMP_SYS(read), "eventfds, console input" }, { SCMP_SYS(readv), "frames from a tap" },
+	{ SCMP_SYS(writev), "frames to a tap" },       { SCMP_SYS(preadv), "disk reads" },
+	{ SCMP_SYS(pwritev), "disk writes" },	       { SCMP_SYS(fdatasync), "disk flushes" },
+};
+
+static const struct rule vcpu_thread[] = {
+	{ SCMP_SYS(ioctl), "run guest code", 1, 1, KVM_RUN },
+	{ SCMP_SYS(ioctl), "a tap's offloads, as the driver negotiated them", 1, 1, TUNSETOFFLOAD },
+	{ SCMP_SYS(epoll_ctl), "a queue that becomes ready starts its back end" },
+};
+
+static const struct rule device_thread[] = {
+	{ SCMP_SYS(epoll_wait), "the event loop" },
+	{ SCMP_SYS(epoll_ctl), "a back end that waits for room" },
+};
+
+static const struct rule main_thread[] = {
+	{ SCMP_SYS(poll), "wait for the VM's end or the time-out" },
+	{ SCMP_SYS(restart_syscall), "the same, after a stop and continue" },
+	{ SCMP_SYS(tgkill), "interrupt the vCPUs at the end" },
+	{ SCMP_SYS(getpid), "the same: glibc's pthread_kill" },
+	{ SCMP_SYS(gettid), "the same" },
+	{ SCMP_SYS(read), "/proc/self/smaps for the report" },
+	{ SCMP_SYS(pread64), "KVM's statistics for the report" },
+	{ SCMP_SYS(getrusage), "peak memory for the report" },
+	{ SCMP_SYS(dup), "the same" },
+	{ SCMP_SYS(fcntl), "the same: fdopen looks at the file's mode" },
+	{ SCMP_SYS(newfstatat), "stdio looks at the file it writes to" },
+	{ SCMP_SYS(fstat), "the same" },
+	{ SCMP_SYS(lseek), "the same" },
+	{ SCMP_SYS(brk), "memory for the report" },
+	{ SCMP_SYS(mmap), "the same" },
+	{ SCMP_SYS(mremap), "the same" },
+	{ SCMP_SYS(rename), "a report file takes its name once it is whole" },
+	{ SCMP_SYS(unlink), "a report file that could not be written goes" },
+	{ SCMP_SYS(fdatasync), "disks are flushed before they close" },
+	{ SCMP_SYS(epoll_ctl), "devices leave the event loop" },
+	{ SCMP_SYS(close), "what the VM had open" },
+	{ SCMP_SYS(ioctl), "stdio asks whether it writes to a terminal", 1, 1,
+	  0x5401 /* TCGETS */ },
+	{ SCMP_SYS(ioctl), "the terminal gets its settings back", 1, 1, 0x5404 /* TCSETSF */ },
+};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static void fail(const char *what, int err)
+{
+	fprintf(stderr, "seccomp_gen: %s: %s\n", what, strerror(err < 0 ? -err : err));
+	exit(1);
+}
+
+static void allow(scmp_filter_ctx filter, const struct rule *rules, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct rule *r = &rules[i];
+		const struct scmp_arg_cmp compare = { .arg = r->index,
+						      .op = SCMP_CMP_EQ,
+						      .datum_a = r->value };
+		const int err = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, r->call,
+						       r->has_argument ? 1 : 0, &compare);
+		/* -EEXIST: a call that two of a thread's lists allow. */
+		if (err && err != -EEXIST)
+			fail(r->reason, err);
+	}
+}
+
+static void print(scmp_filter_ctx filter, const char *name)
+{
+	struct sock_filter code[1024];
+	const int fd = memfd_create(name, 0);
+	const int err = seccomp_export_bpf(filter, fd);
+
+	if (fd < 0 || err)
+		fail("export", err ? err : errno);
+	const ssize_t size = pread(fd, code, sizeof(code), 0);
+	if (size <= 0 || size == (ssize_t)sizeof(code))
+		fail("filter too large", EFBIG);
+	printf("static const struct sock_filter %s[] = {\n", name);
+	for (size_t i = 0; i < (size_t)size / sizeof(code[0]); i++)
+		printf("\t{ 0x%x, %u, %u, 0x%x },\n", code[i].code, code[i].jt, code[i].jf,
+		       code[i].k);
+	printf("};\n");
+	close(fd);
+}
+
+static void generate(const char *name, const struct rule *own, size_t count, int with_devices)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+
+	if (!filter)
+		fail("seccomp_init", ENOMEM);
+	/* A tree of comparisons instead of a list: KVM_RUN and writes are frequent. */
+	seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+	allow(filter, every_thread, COUNT(every_thread));
+	if (with_devices)
+		allow(filter, device_files, COUNT(device_files));
+	allow(filter, own, count);
+	print(filter, name);
+	seccomp_release(filter);
+}
+
+int main(void)
+{
+	printf("/* Made by seccomp_gen; the rules and their reasons are in seccomp_gen.c. */\n");
+	generate("filter_main", main_thread, COUNT(main_thread), 0);
+	generate("filter_vcpu", vcpu_thread, COUNT(vcpu_thread), 1);
+	generate("filter_device", device_thread, COUNT(device_thread), 1);
+	return 0;
+}

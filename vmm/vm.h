@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A VM as a whole: what lupine.h's opaque handle is. Only vm.c and vm_run.c know it. */
+#ifndef LUPINE_VM_H
+#define LUPINE_VM_H
+
+#include "config.h"
+#include "event_loop.h"
+#include "kvm.h"
+#include "machine.h"
+#include "mem.h"
+#include "report.h"
+#include "stop.h"
+#include "vcpu.h"
+
+struct console_input {
+	struct event_source source;
+	struct event_loop *loop;
+	struct serial *serial;
+};
+
+struct lupine_vm {
+	struct lupine_config config; /* strings and arrays are gone after lupine_vm_create() */
+	struct kvm kvm;
+	struct guest_mem mem;
+	struct event_loop loop;
+	struct machine machine;
+	struct stop stop;
+	struct report report;
+	struct console_input input;
+	int serial_irq_fd;
+	const char *kernel_format;
+	unsigned int nr_vcpus; /* created so far */
+	struct vcpu vcpus[LUPINE_MAX_CPUS];
+	bool ran;
+};
+
+#endif
