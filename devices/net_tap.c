@@ -3,9 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/if.h>
 #include <linux/if_tun.h>
 #include <linux/virtio_net.h>
+#include <net/if.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -33,15 +33,6 @@ static int refuse_attach(int fd, const char **why, int err)
 	}
 }
 
-/* TUNSETIFF makes an interface that is missing; that would be one without address or bridge. */
-static int exists(const char *name)
-{
-	char path[64 + IFNAMSIZ] = "/sys/class/net/";
-
-	strcat(path, name);
-	return access(path, F_OK) == 0;
-}
-
 int net_tap_open(const char *name, const char **why)
 {
 	struct ifreq ifr = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
@@ -49,7 +40,8 @@ int net_tap_open(const char *name, const char **why)
 
 	if (strlen(name) == 0 || strlen(name) >= IFNAMSIZ || strchr(name, '/'))
 		return refuse(-1, why, "is not an interface's name", -EINVAL);
-	if (!exists(name))
+	/* TUNSETIFF would make one, without address or bridge. */
+	if (if_nametoindex(name) == 0)
 		return refuse(-1, why, "does not exist: make it with \"ip tuntap add\"", -ENODEV);
 	memcpy(ifr.ifr_name, name, strlen(name));
 
