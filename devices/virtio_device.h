@@ -32,6 +32,8 @@ struct virtio_device;
 
 struct virtio_device_ops {
 	uint32_t id; /* virtio 1.2, 5 */
+	/* Optional: whether this set of features makes sense together. */
+	bool (*accept)(uint64_t features);
 	/* DRIVER_OK: the negotiated features are final. -errno makes the device need a reset. */
 	int (*start)(struct virtio_device *device);
 	/* Chains may be available in @queue, which is running. */

@@ -128,11 +128,12 @@ int virtio_mmio_notify_fd(const struct virtio_mmio *mmio, unsigned int queue)
 	return mmio->notify_fds[queue];
 }
 
-/* FEATURES_OK (3.1.1, step 5): nothing that was not offered, and no legacy driver. */
+/* FEATURES_OK (3.1.1, step 5): nothing that was not offered, no legacy driver, no contradiction. */
 static bool accept_features(struct virtio_device *device)
 {
 	return (device->negotiated & ~device->offered) == 0 &&
-	       virtio_device_has(device, VIRTIO_F_VERSION_1);
+	       virtio_device_has(device, VIRTIO_F_VERSION_1) &&
+	       (!device->ops->accept || device->ops->accept(device->negotiated));
 }
 
 static bool accept_start(struct virtio_device *device)

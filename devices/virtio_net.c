@@ -138,6 +138,28 @@ static void net_notify(struct virtio_device *device, unsigned int queue)
 		virtio_device_drain(device, QUEUE_TX, &net->tx, transmit);
 }
 
+/* 5.1.3.1: segmentation needs checksums, ECN needs segmentation. */
+static bool net_accept(uint64_t features)
+{
+	static const struct {
+		uint64_t feature, needs_one_of;
+	} rules[] = {
+#define F(name) (1ull << VIRTIO_NET_F_##name)
+		{ F(HOST_TSO4), F(CSUM) },
+		{ F(HOST_TSO6), F(CSUM) },
+		{ F(HOST_ECN), F(HOST_TSO4) | F(HOST_TSO6) },
+		{ F(GUEST_TSO4), F(GUEST_CSUM) },
+		{ F(GUEST_TSO6), F(GUEST_CSUM) },
+		{ F(GUEST_ECN), F(GUEST_TSO4) | F(GUEST_TSO6) },
+#undef F
+	};
+
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+		if ((features & rules[i].feature) && !(features & rules[i].needs_one_of))
+			return false;
+	return true;
+}
+
 static int net_start(struct virtio_device *device)
 {
 	struct virtio_net *net = (struct virtio_net *)device;
@@ -169,6 +191,7 @@ static void net_destroy(struct virtio_device *device)
 
 static const struct virtio_device_ops net_ops = {
 	.id = VIRTIO_ID_NET,
+	.accept = net_accept,
 	.start = net_start,
 	.notify = net_notify,
 	.stop = net_stop,
