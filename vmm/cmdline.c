@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "layout.h"
+#include "address_map.h"
 #include "virtio_mmio.h"
 
 struct text {
@@ -51,8 +51,8 @@ int cmdline_write(const struct lupine_config *config, char cmdline[CMDLINE_SIZE]
 		append(&text, " root=/dev/vda %s", config->disks[0].read_only ? "ro" : "rw");
 	for (unsigned int i = 0; i < config->nr_disks + config->nr_nets; i++)
 		append(&text, " virtio_mmio.device=4K@0x%llx:%u",
-		       LAYOUT_VIRTIO + (unsigned long long)i * VIRTIO_MMIO_WINDOW,
-		       LAYOUT_VIRTIO_GSI + i);
+		       ADDR_VIRTIO + (unsigned long long)i * VIRTIO_MMIO_WINDOW,
+		       ADDR_VIRTIO_GSI + i);
 	if (config->cmdline[0])
 		append(&text, " %s", config->cmdline);
 	return text.overflow ? -E2BIG : 0;

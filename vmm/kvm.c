@@ -9,8 +9,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "address_map.h"
 #include "error.h"
-#include "layout.h"
 
 bool kvm_lacks_hardware(void)
 {
@@ -66,7 +66,7 @@ int kvm_open(struct kvm *kvm, struct lupine_error *error)
 
 int kvm_create_vm(struct kvm *kvm, struct lupine_error *error)
 {
-	const uint64_t identity_map = LAYOUT_IDENTITY_MAP;
+	const uint64_t identity_map = ADDR_IDENTITY_MAP;
 
 	do /* a signal ends KVM's wait for its RCU grace period */
 		kvm->vm_fd = ioctl(kvm->fd, KVM_CREATE_VM, 0);
@@ -75,7 +75,7 @@ int kvm_create_vm(struct kvm *kvm, struct lupine_error *error)
 		return error_set(error, LUPINE_ERROR_HOST, -errno, "KVM_CREATE_VM: %s",
 				 strerror(errno));
 	if (ioctl(kvm->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map) < 0 ||
-	    ioctl(kvm->vm_fd, KVM_SET_TSS_ADDR, LAYOUT_TSS) < 0 ||
+	    ioctl(kvm->vm_fd, KVM_SET_TSS_ADDR, ADDR_TSS) < 0 ||
 	    ioctl(kvm->vm_fd, KVM_CREATE_IRQCHIP, 0) < 0)
 		return error_set(error, LUPINE_ERROR_HOST, -errno,
 				 "KVM: no in-kernel interrupt controllers: %s", strerror(errno));

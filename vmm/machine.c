@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-#include "boot_params.h"
-#include "layout.h"
+#include "address_map.h"
 
 static void marker(struct machine *machine, uint8_t value)
 {
@@ -37,10 +36,6 @@ static void port_write(struct machine *machine, uint16_t port, uint8_t value)
 		if (value == PORT_KBD_RESET)
 			stop_request(machine->stop, LUPINE_EXIT_RESET, 0);
 		break;
-	case BOOT_SLEEP_PORT: /* a stock kernel's `poweroff`: all is well */
-		if (value == BOOT_SLEEP_OFF)
-			stop_request(machine->stop, LUPINE_EXIT_STATUS, 0);
-		break;
 	default:
 		break;
 	}
@@ -49,7 +44,7 @@ static void port_write(struct machine *machine, uint16_t port, uint8_t value)
 /* Linux waits for the keyboard controller's input buffer (bit 1) to be empty before a reset. */
 static uint8_t port_read(uint16_t port)
 {
-	return port == PORT_KBD_COMMAND || port == BOOT_SLEEP_PORT ? 0 : 0xff;
+	return port == PORT_KBD_COMMAND ? 0 : 0xff;
 }
 
 static bool is_serial(uint16_t port)
@@ -88,11 +83,11 @@ enum lupine_exit_kind machine_io(struct machine *machine, struct kvm_run *run)
 enum lupine_exit_kind machine_mmio(struct machine *machine, struct kvm_run *run)
 {
 	const uint64_t gpa = run->mmio.phys_addr;
-	const uint64_t index = (gpa - LAYOUT_VIRTIO) / VIRTIO_MMIO_WINDOW;
+	const uint64_t index = (gpa - ADDR_VIRTIO) / VIRTIO_MMIO_WINDOW;
 	const uint32_t offset = (uint32_t)(gpa % VIRTIO_MMIO_WINDOW);
 	const uint32_t len = run->mmio.len;
 
-	if (gpa >= LAYOUT_VIRTIO && index < machine->nr_devices &&
+	if (gpa >= ADDR_VIRTIO && index < machine->nr_devices &&
 	    len <= VIRTIO_MMIO_WINDOW - offset) {
 		struct virtio_mmio *device = machine->devices[index];
 
@@ -104,7 +99,7 @@ enum lupine_exit_kind machine_mmio(struct machine *machine, struct kvm_run *run)
 	}
 	if (!run->mmio.is_write)
 		memset(run->mmio.data, 0xff, sizeof(run->mmio.data));
-	else if (gpa == LAYOUT_BOOT_TIMER && run->mmio.data[0] == LAYOUT_BOOT_TIMER_VALUE)
+	else if (gpa == ADDR_BOOT_TIMER && run->mmio.data[0] == ADDR_BOOT_TIMER_VALUE)
 		marker(machine, MARKER_INIT);
 	return LUPINE_KIND_MMIO_OTHER;
 }

@@ -11,12 +11,12 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "address_map.h"
 #include "boot_params.h"
 #include "cmdline.h"
 #include "cpu_state.h"
 #include "error.h"
 #include "kernel.h"
-#include "layout.h"
 #include "virtio_blk.h"
 #include "virtio_net.h"
 
@@ -63,7 +63,7 @@ static int attach(struct lupine_vm *vm, struct virtio_device *device)
 {
 	struct machine *machine = &vm->machine;
 	const unsigned int index = machine->nr_devices;
-	const uint64_t window = LAYOUT_VIRTIO + (uint64_t)index * VIRTIO_MMIO_WINDOW;
+	const uint64_t window = ADDR_VIRTIO + (uint64_t)index * VIRTIO_MMIO_WINDOW;
 	struct virtio_mmio *mmio;
 	int err;
 
@@ -84,7 +84,7 @@ static int attach(struct lupine_vm *vm, struct virtio_device *device)
 	machine->irq_fds[index] = irq_fd;
 	machine->devices[index] = mmio;
 	machine->nr_devices++;
-	err = kvm_bind_irq(&vm->kvm, irq_fd, LAYOUT_VIRTIO_GSI + index);
+	err = kvm_bind_irq(&vm->kvm, irq_fd, ADDR_VIRTIO_GSI + index);
 	for (unsigned int q = 0; !err && q < virtio_mmio_nr_queues(mmio); q++)
 		err = kvm_bind_notify(&vm->kvm, virtio_mmio_notify_fd(mmio, q),
 				      window + VIRTIO_MMIO_NOTIFY, q);
@@ -195,9 +195,9 @@ static int write_boot_params(struct lupine_vm *vm, const struct kernel_image *ke
 
 	for (unsigned int i = 0; i < boot.nr_devices; i++)
 		devices[i] = (struct boot_device){
-			.gpa = LAYOUT_VIRTIO + (uint64_t)i * VIRTIO_MMIO_WINDOW,
+			.gpa = ADDR_VIRTIO + (uint64_t)i * VIRTIO_MMIO_WINDOW,
 			.size = VIRTIO_MMIO_WINDOW,
-			.gsi = LAYOUT_VIRTIO_GSI + i,
+			.gsi = ADDR_VIRTIO_GSI + i,
 		};
 	err = cmdline_write(&vm->config, cmdline);
 	if (err)

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where things are in the guest's physical address space and on its I/O ports. RAM: mem.h. */
-#ifndef LUPINE_LAYOUT_H
-#define LUPINE_LAYOUT_H
+#ifndef LUPINE_ADDRESS_MAP_H
+#define LUPINE_ADDRESS_MAP_H
 
 /* Firecracker's boot timer: one byte 123 written here means "init started". */
-#define LAYOUT_BOOT_TIMER	0xd0000000ull
-#define LAYOUT_BOOT_TIMER_VALUE 123
+#define ADDR_BOOT_TIMER	      0xd0000000ull
+#define ADDR_BOOT_TIMER_VALUE 123
 /* virtio-mmio windows, one after the other, and their interrupt lines. */
-#define LAYOUT_VIRTIO	  0xd0001000ull
-#define LAYOUT_VIRTIO_GSI 5u
+#define ADDR_VIRTIO	0xd0001000ull
+#define ADDR_VIRTIO_GSI 5u
 /* Unused by guests; KVM keeps its real-mode helpers for VMX here. */
-#define LAYOUT_IDENTITY_MAP 0xfffbc000ull
-#define LAYOUT_TSS	    0xfffbd000ull
+#define ADDR_IDENTITY_MAP 0xfffbc000ull
+#define ADDR_TSS	  0xfffbd000ull
 
 #define PORT_KBD_COMMAND 0x64u /* 0xfe written here resets the machine */
 #define PORT_KBD_RESET	 0xfeu
