@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Debian packages as files: the closure apt computes, fetched once, extracted without running maintainer scripts."""
+
+import re
+import shlex
+import subprocess
+
+from .base import IMAGE, GuestError, cache_dir, locked, run
+
+# An empty dpkg status: the closure does not depend on what this host has installed.
+APT = ["apt-get", "-qq", "-y", "-o", "Dir::State::status=/dev/null", "-o", "Debug::NoLocking=1", "--no-install-recommends"]
+
+
+def closure(packages):
+    """The file names of PACKAGES and all they depend on, in apt's order."""
+    for package in packages:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", package):
+            raise GuestError(f"{package!r} is not the name of a Debian package", IMAGE)
+    output = run([*APT, "--print-uris", "install", *packages], f"packages {' '.join(packages)}", IMAGE)
+    found = [shlex.split(line) for line in output.splitlines() if line.startswith("'")]
+    if not found:
+        raise GuestError(f"packages {' '.join(packages)}: apt names no files; run apt-get update", IMAGE)
+    return [words[1] for words in found]
+
+
+def fetch(packages):
+    """The paths of the .deb files of the closure of PACKAGES."""
+    files = closure(packages)
+    folder = cache_dir("debs")
+    with locked(folder / "fetch"):
+        missing = [name for name in files if not (folder / name).exists()]
+        if missing:
+            (folder / "partial").mkdir(exist_ok=True)
+            run([*APT, "-o", f"Dir::Cache::archives={folder}", "--download-only", "install", *packages],
+                f"download {len(missing)} packages", IMAGE)
+    return [folder / name for name in files]
+
+
+def extract(files, root):
+    """Unpacks .deb files into ROOT, whose /bin, /sbin, /lib and /lib64 are Debian 12's links into /usr."""
+    for name in ("bin", "sbin", "lib", "lib64"):
+        (root / "usr" / name).mkdir(parents=True, exist_ok=True)
+        if not (root / name).is_symlink():
+            (root / name).symlink_to(f"usr/{name}")
+    for file in files:
+        with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", file], stdout=subprocess.PIPE) as tar:
+            done = subprocess.run(["tar", "-x", "--keep-directory-symlink", "-C", root], stdin=tar.stdout, capture_output=True,
+                                  text=True)
+        if tar.returncode or done.returncode:
+            raise GuestError(f"unpack {file.name}: {done.stderr.strip().splitlines()[-1] if done.stderr else 'not a package'}",
+                             IMAGE)

@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes an application's disk image: its files, /lupine/init and /lupine/app, in a file system with the same bytes each time."""
+
+import grp
+import os
+import pwd
+import re
+import shutil
+import signal
+import stat
+import tempfile
+from pathlib import Path
+
+from . import debs, elf, program
+from .base import GUEST, IMAGE, MANIFEST, GuestError, cache_dir, hash_of, locked, publish, run
+
+# Documentation and translations: nothing of it is read by a server.
+ALWAYS_DROPPED = ["usr/share/doc", "usr/share/man", "usr/share/info", "usr/share/locale", "usr/share/lintian",
+                  "usr/share/bash-completion", "usr/share/bug", "usr/share/doc-base", "usr/share/zoneinfo"]
+# The guest has no devtmpfs: the nodes are in the image. Disks are virtio-blk's, which gets the first free dynamic major.
+NODES = {"console": (5, 1, 0o600), "null": (1, 3, 0o666), "zero": (1, 5, 0o666), "full": (1, 7, 0o666), "tty": (5, 0, 0o666),
+         "random": (1, 8, 0o666), "urandom": (1, 9, 0o666), "ptmx": (5, 2, 0o666)}
+DISKS, DISK_MAJOR, DISK_MINORS = "abcdefgh", 254, 16
+LINKS = {"dev/fd": "/proc/self/fd", "dev/stdin": "/proc/self/fd/0", "dev/stdout": "/proc/self/fd/1",
+         "dev/stderr": "/proc/self/fd/2"}
+UUID = "6c757069-6e65-4000-8000-000000000000"
+EPOCH = 1767225600  # 2026-01-01: the time of every file in every image
+
+
+def guest_path(where, text):
+    path = Path(text)
+    if not path.is_absolute() or ".." in path.parts:
+        raise GuestError(f"{where}: {text} must be an absolute path without ..", MANIFEST)
+    return path.relative_to("/")
+
+
+# --- the files
+
+def from_packages(manifest, root):
+    debs.extract(debs.fetch(manifest.image["packages"]), root)
+
+
+def from_directory(manifest, root):
+    source = manifest.folder / manifest.image["directory"]
+    if not source.is_dir():
+        raise GuestError(f"{manifest.name}: directory {source} does not exist", IMAGE)
+    run(["cp", "-a", f"{source}/.", root], f"copy {source}", IMAGE)
+
+
+def from_program(manifest, root):
+    source = manifest.folder / manifest.image["program"]
+    if not source.is_file():
+        raise GuestError(f"{manifest.name}: program {source} does not exist", IMAGE)
+    target = root / guest_path(manifest.name, manifest.app["argv"][0])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.suffix == ".c":
+        program.compile_static([source], target)
+    else:
+        shutil.copyfile(source, target)
+        target.chmod(0o755)
+
+
+SOURCES = {"packages": from_packages, "directory": from_directory, "program": from_program}
+
+
+def matches(manifest, root, pattern):
+    found = sorted(root.glob(str(guest_path(manifest.name, pattern))))
+    if not found:
+        raise GuestError(f"{manifest.name}: [image] {pattern} names nothing in the image", IMAGE)
+    return found
+
+
+def select(manifest, root):
+    """With `files`: keeps only what they name and the libraries that needs. Always: drops documentation and `drop`."""
+    if "files" in manifest.image:
+        named = [match for pattern in manifest.image["files"] for match in matches(manifest, root, pattern)]
+        wanted = {path for match in named for path in ([match, *match.rglob("*")] if match.is_dir() else [match])}
+        keep = elf.closure(root, wanted)
+        keep |= {parent for path in keep for parent in path.parents}
+        keep |= {root / name for name in ("bin", "sbin", "lib", "lib64")}
+        for folder, folders, files in os.walk(root, topdown=False):
+            for name in (*files, *folders):
+                path = Path(folder) / name
+                if path in keep:
+                    continue
+                if path.is_symlink() or not path.is_dir():
+                    path.unlink()
+                elif not any(path.iterdir()):
+                    path.rmdir()
+    for name in ALWAYS_DROPPED:
+        shutil.rmtree(root / name, ignore_errors=True)
+    for pattern in manifest.image.get("drop", ()):
+        for path in matches(manifest, root, pattern):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def add_copies(manifest, root):
+    for target, source in manifest.image.get("copy", {}).items():
+        path = root / guest_path(manifest.name, target)
+        origin = manifest.folder / source
+        if not origin.exists():
+            raise GuestError(f"{manifest.name}: [image.copy] {origin} does not exist", IMAGE)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        run(["cp", "-a", "--no-preserve=ownership", "-T", origin, path], f"copy {origin}", IMAGE)
+    for folder in manifest.image.get("empty", ()):
+        path, _, owner = folder.partition(" ")
+        path = root / guest_path(manifest.name, path)
+        path.mkdir(parents=True, exist_ok=True)
+        if owner:
+            uid, gid, _ = user_ids(manifest, root, owner)
+            os.chown(path, uid, gid)
+
+
+# --- what makes it a guest
+
+def read_table(path):
+    return [line.split(":") for line in path.read_text().splitlines() if ":" in line] if path.exists() else []
+
+
+def add_accounts(manifest, root):
+    """Maintainer scripts did not run, so their users are missing: root, nobody and the application's are always there."""
+    etc = root / "etc"
+    etc.mkdir(exist_ok=True)
+    name = manifest.app.get("user", "root").partition(":")[0]
+    for file, lines in (("passwd", ["root:x:0:0:root:/root:/bin/sh", "nobody:x:65534:65534:nobody:/nonexistent:/bin/false"]),
+                        ("group", ["root:x:0:", "nogroup:x:65534:"])):
+        path = etc / file
+        known = {fields[0] for fields in read_table(path)}
+        if not name.isdecimal():
+            lines = [*lines, f"{name}:x:100:100::/nonexistent:/bin/false" if file == "passwd" else f"{name}:x:100:"]
+        with open(path, "a") as stream:
+            stream.writelines(f"{line}\n" for line in lines if line.split(":")[0] not in known)
+    for file, text in (("hosts", "127.0.0.1 localhost\n"), ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n")):
+        if not (etc / file).exists():
+            (etc / file).write_text(text)
+
+
+def user_ids(manifest, root, text):
+    """(uid, gid, other gids) of USER[:GROUP], names by the image's own tables."""
+    user, _, group = text.partition(":")
+    passwd = read_table(root / "etc/passwd")
+    groups = read_table(root / "etc/group")
+    entry = next((fields for fields in passwd if user in (fields[0], fields[2])), None)
+    if entry is None and not user.isdecimal():
+        raise GuestError(f"{manifest.name}: user {user} is not in the image's /etc/passwd", IMAGE)
+    uid = int(entry[2]) if entry else int(user)
+    gid = int(entry[3]) if entry else 0
+    if group:
+        named = next((fields for fields in groups if group in (fields[0], fields[2])), None)
+        if named is None and not group.isdecimal():
+            raise GuestError(f"{manifest.name}: group {group} is not in the image's /etc/group", IMAGE)
+        gid = int(named[2]) if named else int(group)
+    others = [int(fields[2]) for fields in groups if entry and entry[0] in fields[3].split(",")] if not group else []
+    return uid, gid, [other for other in others if other != gid]
+
+
+def escape(text):
+    return text.replace("\\", "\\\\").replace("\n", "\\n")
+
+
+def describe(manifest, root):
+    """The text of /lupine/app; guest/init/app.c reads it."""
+    app = manifest.app
+    env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/", **app.get("env", {})}
+    lines = [f"arg {escape(word)}" for word in app["argv"]]
+    lines += [f"env {key}={escape(value)}" for key, value in env.items()]
+    lines += [f"{key} {escape(app[key])}" for key in ("cwd", "hostname", "overlay") if key in app]
+    if "user" in app:
+        uid, gid, others = user_ids(manifest, root, app["user"])
+        if uid or gid:
+            lines.append(f"user {uid}:{','.join(map(str, [gid, *others]))}")
+    if "stop" in app:
+        try:
+            lines.append(f"stop {int(signal.Signals['SIG' + app['stop']])}")
+        except KeyError:
+            raise GuestError(f"{manifest.name}: [app] stop: {app['stop']} is not a signal (TERM, INT, QUIT, ...)", MANIFEST)
+    for mount in app.get("mounts", ()):
+        words = mount.split()
+        if len(words) not in (3, 4):
+            raise GuestError(f"{manifest.name}: [app] mounts: `{mount}` is not TYPE SOURCE TARGET [OPTIONS]", MANIFEST)
+        (root / guest_path(manifest.name, words[2])).mkdir(parents=True, exist_ok=True)
+        lines.append(f"mount {mount}")
+    lines += [f"limit {name} {bounds}" for name, bounds in app.get("limits", {}).items()]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def add_lupine(manifest, root):
+    folder = root / "lupine"
+    (folder / "rw").mkdir(parents=True)
+    program.compile_static(sorted((GUEST / "init").glob("*.c")), folder / "init")
+    (folder / "app").write_text(describe(manifest, root))
+    dev = root / "dev"
+    dev.mkdir(exist_ok=True)
+    nodes = [(name, stat.S_IFCHR | mode, os.makedev(major, minor)) for name, (major, minor, mode) in NODES.items()]
+    nodes += [(f"vd{letter}", stat.S_IFBLK | 0o660, os.makedev(DISK_MAJOR, i * DISK_MINORS)) for i, letter in enumerate(DISKS)]
+    for name, mode, device in nodes:
+        path = dev / name
+        path.unlink(missing_ok=True)
+        try:
+            os.mknod(path, mode, device)
+        except PermissionError:
+            raise GuestError("making device nodes needs root", IMAGE)
+        path.chmod(stat.S_IMODE(mode))
+    for name, target in LINKS.items():
+        (root / name).unlink(missing_ok=True)
+        (root / name).symlink_to(target)
+    for folder in ("proc", "sys", "tmp"):
+        (root / folder).mkdir(exist_ok=True)
+
+
+# --- the file system
+
+def set_times(root):
+    for folder, folders, files in os.walk(root, topdown=False):
+        for name in (*folders, *files):
+            os.utime(os.path.join(folder, name), (EPOCH, EPOCH), follow_symlinks=False)
+    os.utime(root, (EPOCH, EPOCH))
+
+
+def make_erofs(root, output, size):
+    run(["mkfs.erofs", "--quiet", f"-T{EPOCH}", f"-U{UUID}", "-x-1", output, root], "make the erofs image", IMAGE)
+
+
+def make_ext4(root, output, size):
+    used = int(run(["du", "-s", "--apparent-size", "-B1", root], "measure the image", IMAGE).split()[0])
+    size = size or f"{used * 5 // 4 // 1024 + 4096}K"
+    env = {**os.environ, "E2FSPROGS_FAKE_TIME": str(EPOCH)}
+    run(["mke2fs", "-q", "-t", "ext4", "-d", root, "-U", UUID, "-E", f"hash_seed={UUID},root_owner=0:0", "-m", "0", "-I", "256",
+         output, size], "make the ext4 image", IMAGE, env=env)
+
+
+FORMATS = {"erofs": make_erofs, "ext4": make_ext4}
+
+
+def build(manifest):
+    """The path of the application's image."""
+    form = manifest.image.get("format", "erofs")
+    if form not in FORMATS:
+        raise GuestError(f"{manifest.name}: [image] format {form}: there are {', '.join(FORMATS)}", MANIFEST)
+    size = manifest.image.get("size")
+    if size and (form != "ext4" or not re.fullmatch(r"\d+[KMG]", size)):
+        raise GuestError(f"{manifest.name}: [image] size is for ext4, a number with K, M or G", MANIFEST)
+    work = Path(tempfile.mkdtemp(prefix=f"{manifest.name}-", dir=cache_dir("scratch")))
+    try:
+        root = work / "root"
+        root.mkdir()
+        root.chmod(0o755)
+        source = next(source for source in SOURCES if source in manifest.image)
+        SOURCES[source](manifest, root)
+        select(manifest, root)
+        add_accounts(manifest, root)
+        add_copies(manifest, root)
+        add_lupine(manifest, root)
+        set_times(root)
+        FORMATS[form](root, work / "image", size)
+        image = cache_dir("image") / f"{manifest.name}.img"
+        (work / "image").rename(image)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return image
