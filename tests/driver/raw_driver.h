@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * For fuzzers of devices: a driver whose every act is read from the fuzzer's input - register
+ * accesses of any width, descriptors, avail entries, guest memory, notifications. The first bytes
+ * set the device up as a right driver does, since random registers would hardly ever get there.
+ */
+#ifndef LUPINE_TEST_RAW_DRIVER_H
+#define LUPINE_TEST_RAW_DRIVER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "driver.h"
+
+/* Resets the device, then does what @data says. Aborts when a bound is broken. */
+void raw_driver_run(struct driver *driver, const uint8_t *data, size_t size);
+
+#endif
