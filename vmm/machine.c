@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "address_map.h"
+#include "boot_params.h"
 
 static void marker(struct machine *machine, uint8_t value)
 {
@@ -36,6 +37,10 @@ static void port_write(struct machine *machine, uint16_t port, uint8_t value)
 		if (value == PORT_KBD_RESET)
 			stop_request(machine->stop, LUPINE_EXIT_RESET, 0);
 		break;
+	case BOOT_SLEEP_PORT: /* a stock kernel's `poweroff`: all is well */
+		if (value == BOOT_SLEEP_OFF)
+			stop_request(machine->stop, LUPINE_EXIT_STATUS, 0);
+		break;
 	default:
 		break;
 	}
@@ -44,7 +49,7 @@ static void port_write(struct machine *machine, uint16_t port, uint8_t value)
 /* Linux waits for the keyboard controller's input buffer (bit 1) to be empty before a reset. */
 static uint8_t port_read(uint16_t port)
 {
-	return port == PORT_KBD_COMMAND ? 0 : 0xff;
+	return port == PORT_KBD_COMMAND || port == BOOT_SLEEP_PORT ? 0 : 0xff;
 }
 
 static bool is_serial(uint16_t port)
