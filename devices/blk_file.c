@@ -14,26 +14,62 @@ static int refuse(const char **why, const char *text, int err)
 	return err;
 }
 
-static int find_size(struct blk_file *file, const char **why)
+static int find_size(int fd, uint64_t *size, const char **why)
 {
 	struct stat st;
 
-	if (fstat(file->fd, &st) < 0)
+	if (fstat(fd, &st) < 0)
 		return refuse(why, "cannot be examined", -errno);
 	if (S_ISDIR(st.st_mode))
 		return refuse(why, "is a directory, not a disk image", -EISDIR);
 	if (S_ISBLK(st.st_mode)) {
-		if (ioctl(file->fd, BLKGETSIZE64, &file->size) < 0)
+		if (ioctl(fd, BLKGETSIZE64, size) < 0)
 			return refuse(why, "has no size", -errno);
 	} else if (S_ISREG(st.st_mode)) {
-		file->size = (uint64_t)st.st_size;
+		*size = (uint64_t)st.st_size;
 	} else {
 		return refuse(why, "is neither a file nor a block device", -EINVAL);
 	}
-	if (file->size == 0)
+	if (*size == 0)
 		return refuse(why, "is empty", -EINVAL);
-	if (file->size % BLK_SECTOR != 0)
+	if (*size % BLK_SECTOR != 0)
 		return refuse(why, "is not a whole number of 512-byte sectors", -EINVAL);
+	return 0;
+}
+
+/* Block sizes: what the host's block device has, or for a file what its file system wants. */
+static int find_blocks(struct blk_file *file, bool direct, const char **why)
+{
+	unsigned int physical = 0;
+	int logical = 0;
+	struct stat st;
+
+	file->logical_block = BLK_SECTOR;
+	file->physical_block = 4096;
+	if (fstat(file->fd, &st) < 0)
+		return refuse(why, "cannot be examined", -errno);
+	if (S_ISBLK(st.st_mode)) {
+		if (ioctl(file->fd, BLKPBSZGET, &physical) == 0)
+			file->physical_block = physical;
+		if (direct && ioctl(file->fd, BLKSSZGET, &logical) == 0)
+			file->logical_block = (uint32_t)logical;
+	} else if (direct) {
+		struct statx stx = { 0 };
+
+		/* Kernels before 6.1 do not tell; most storage takes sectors. */
+		if (statx(file->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) == 0 &&
+		    (stx.stx_mask & STATX_DIOALIGN)) {
+			if (stx.stx_dio_offset_align == 0)
+				return refuse(why, "is on a file system without direct I/O",
+					      -EINVAL);
+			if (stx.stx_dio_offset_align > BLK_SECTOR)
+				file->logical_block = stx.stx_dio_offset_align;
+		}
+	}
+	if (file->physical_block < file->logical_block)
+		file->physical_block = file->logical_block;
+	if (file->size % file->logical_block != 0)
+		return refuse(why, "is not a whole number of the blocks direct I/O needs", -EINVAL);
 	return 0;
 }
 
@@ -52,11 +88,14 @@ static int lock(const struct blk_file *file, const char **why)
 	return refuse(why, "cannot be locked", -errno);
 }
 
-int blk_file_open(struct blk_file *file, const char *path, bool read_only, const char **why)
+int blk_file_open(struct blk_file *file, const char *path, bool read_only, bool direct,
+		  const char **why)
 {
+	const int flags = (read_only ? O_RDONLY : O_RDWR) | (direct ? O_DIRECT : 0);
+
 	*file = (struct blk_file){ .read_only = read_only };
 	/* O_NONBLOCK: a FIFO given by mistake is refused, not waited for. */
-	file->fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
+	file->fd = open(path, flags | O_CLOEXEC | O_NONBLOCK);
 	if (file->fd < 0) {
 		switch (errno) {
 		case ENOENT:
@@ -70,11 +109,18 @@ int blk_file_open(struct blk_file *file, const char *path, bool read_only, const
 				      read_only ? "may not be read"
 						: "is read-only on the host: add \",ro\"",
 				      -errno);
+		case EINVAL:
+			return refuse(why,
+				      direct ? "is on a file system without direct I/O"
+					     : "cannot be opened",
+				      -EINVAL);
 		default:
 			return refuse(why, "cannot be opened", -errno);
 		}
 	}
-	int err = find_size(file, why);
+	int err = find_size(file->fd, &file->size, why);
+	if (!err)
+		err = find_blocks(file, direct, why);
 	if (!err)
 		err = lock(file, why);
 	if (err)
@@ -103,11 +149,11 @@ static void advance(struct iovec **iov, unsigned int *nr, size_t n)
 }
 
 /* Short transfers are legal and continued; no progress is an error, so this ends. */
-static int transfer(int fd, struct iovec *iov, unsigned int nr, uint64_t offset,
-		    ssize_t (*call)(int, const struct iovec *, int, off_t))
+static int transfer(int fd, struct iovec *iov, unsigned int nr, uint64_t offset, int flags,
+		    ssize_t (*call)(int, const struct iovec *, int, off_t, int))
 {
 	while (nr > 0) {
-		const ssize_t n = call(fd, iov, (int)nr, (off_t)offset);
+		const ssize_t n = call(fd, iov, (int)nr, (off_t)offset, flags);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -123,15 +169,70 @@ static int transfer(int fd, struct iovec *iov, unsigned int nr, uint64_t offset,
 
 int blk_file_read(const struct blk_file *file, struct iovec *iov, unsigned int nr, uint64_t offset)
 {
-	return transfer(file->fd, iov, nr, offset, preadv);
+	return transfer(file->fd, iov, nr, offset, 0, preadv2);
 }
 
-int blk_file_write(const struct blk_file *file, struct iovec *iov, unsigned int nr, uint64_t offset)
+int blk_file_write(const struct blk_file *file, struct iovec *iov, unsigned int nr, uint64_t offset,
+		   bool durable)
 {
-	return transfer(file->fd, iov, nr, offset, pwritev);
+	return transfer(file->fd, iov, nr, offset, durable ? RWF_DSYNC : 0, pwritev2);
 }
 
 int blk_file_flush(const struct blk_file *file)
 {
 	return fdatasync(file->fd) < 0 ? -errno : 0;
+}
+
+static int allocate(const struct blk_file *file, int mode, uint64_t offset, uint64_t len)
+{
+	while (fallocate(file->fd, mode | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
+int blk_file_discard(const struct blk_file *file, uint64_t offset, uint64_t len)
+{
+	return allocate(file, FALLOC_FL_PUNCH_HOLE, offset, len);
+}
+
+/* Zeroes by writing them, where the file system knows no shorter way. */
+static int write_zeroes(const struct blk_file *file, uint64_t offset, uint64_t len)
+{
+	static const _Alignas(4096) uint8_t zeroes[65536];
+
+	while (len > 0) {
+		const uint64_t n = len < sizeof(zeroes) ? len : sizeof(zeroes);
+		struct iovec iov = { .iov_base = (void *)(uintptr_t)zeroes, .iov_len = n };
+		const int err = blk_file_write(file, &iov, 1, offset, false);
+
+		if (err)
+			return err;
+		offset += n;
+		len -= n;
+	}
+	return 0;
+}
+
+int blk_file_zero(const struct blk_file *file, uint64_t offset, uint64_t len, bool unmap)
+{
+	/* A hole reads as zeroes; but a guest that did not allow one may count on the space. */
+	const int err =
+		allocate(file, unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE, offset, len);
+
+	return err == -EOPNOTSUPP ? write_zeroes(file, offset, len) : err;
+}
+
+int blk_file_resize(struct blk_file *file)
+{
+	const char *why;
+	uint64_t size;
+	const int err = find_size(file->fd, &size, &why);
+
+	if (err)
+		return err;
+	if (size % file->logical_block != 0)
+		return -EINVAL;
+	file->size = size;
+	return 0;
 }

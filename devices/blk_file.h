@@ -17,20 +17,32 @@ struct blk_file {
 	int fd;
 	uint64_t size; /* bytes, a multiple of BLK_SECTOR */
 	bool read_only;
+	uint32_t logical_block; /* what transfers must be aligned to */
+	uint32_t physical_block; /* what they better are aligned to */
 };
 
 /*
- * Opens and locks @path: one writer, or any number of readers, on this host. On failure -errno and
- * *why, a static string.
+ * Opens and locks @path: one writer, or any number of readers, on this host. @direct: past the
+ * host's page cache. On failure -errno and *why, a static string.
  */
-int blk_file_open(struct blk_file *file, const char *path, bool read_only, const char **why);
+int blk_file_open(struct blk_file *file, const char *path, bool read_only, bool direct,
+		  const char **why);
 void blk_file_close(struct blk_file *file);
+
+/* Looks at the size again: it may have been changed. -errno, and nothing changed. */
+int blk_file_resize(struct blk_file *file);
 
 /* The whole of @iov (which is used up), or -errno. */
 int blk_file_read(const struct blk_file *file, struct iovec *iov, unsigned int nr, uint64_t offset);
-int blk_file_write(const struct blk_file *file, struct iovec *iov, unsigned int nr,
-		   uint64_t offset);
+/* @durable: on stable storage when it returns. */
+int blk_file_write(const struct blk_file *file, struct iovec *iov, unsigned int nr, uint64_t offset,
+		   bool durable);
 /* Everything written so far is on stable storage. */
 int blk_file_flush(const struct blk_file *file);
+
+/* The range need not be kept; what it reads as is not said. -EOPNOTSUPP where the host cannot. */
+int blk_file_discard(const struct blk_file *file, uint64_t offset, uint64_t len);
+/* The range reads as zeroes; @unmap: it may become a hole. */
+int blk_file_zero(const struct blk_file *file, uint64_t offset, uint64_t len, bool unmap);
 
 #endif

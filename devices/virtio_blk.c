@@ -12,17 +12,21 @@
 
 #include "blk_file.h"
 
-#define SEGMENTS_MAX (VIRTQUEUE_SIZE_MAX - 2) /* the header and the status take one each */
+#define SEGMENTS_MAX	  (VIRTQUEUE_SIZE_MAX - 2) /* the header and the status take one each */
+#define RANGES_MAX	  16u /* of a discard or write-zeroes request */
+#define RANGE_SECTORS_MAX (1u << 22) /* 2 GiB: a host's file system can take its time */
 
 struct virtio_blk {
 	struct virtio_device base; /* first: operations are handed this */
 	struct blk_file file;
+	struct rate_limiter limiter;
 	struct virtio_blk_config config;
+	bool option_writethrough, writethrough;
 	char id[VIRTIO_BLK_ID_BYTES];
-	struct virtqueue_chain chain; /* the request at hand: too large for a stack */
+	struct virtqueue_chain chain; /* the request at hand */
 };
 
-/* The request's data as [offset, offset + len) of the disk; false when it is not inside. */
+/* @len bytes from @sector on as an offset into the disk; false when they are not inside. */
 static bool locate(const struct virtio_blk *blk, uint64_t sector, uint64_t len, uint64_t *offset)
 {
 	if (len % BLK_SECTOR != 0 || sector > blk->file.size / BLK_SECTOR)
@@ -33,6 +37,8 @@ static bool locate(const struct virtio_blk *blk, uint64_t sector, uint64_t len, 
 
 static uint8_t status_of(int err)
 {
+	if (err == -EOPNOTSUPP)
+		return VIRTIO_BLK_S_UNSUPP;
 	return err == 0 ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR;
 }
 
@@ -42,6 +48,7 @@ static uint8_t read_sectors(struct virtio_blk *blk, uint64_t sector, struct virt
 
 	if (!locate(blk, sector, chain->in_len, &offset))
 		return VIRTIO_BLK_S_IOERR;
+	rate_limiter_charge(&blk->limiter, chain->in_len);
 	return status_of(
 		blk_file_read(&blk->file, chain->iov + chain->nr_out, chain->nr_in, offset));
 }
@@ -52,7 +59,43 @@ static uint8_t write_sectors(struct virtio_blk *blk, uint64_t sector, struct vir
 
 	if (blk->file.read_only || !locate(blk, sector, chain->out_len, &offset))
 		return VIRTIO_BLK_S_IOERR;
-	return status_of(blk_file_write(&blk->file, chain->iov, chain->nr_out, offset));
+	rate_limiter_charge(&blk->limiter, chain->out_len);
+	return status_of(
+		blk_file_write(&blk->file, chain->iov, chain->nr_out, offset, blk->writethrough));
+}
+
+/* One range of a discard or write-zeroes request (5.2.6.2). */
+static uint8_t clear_range(const struct virtio_blk *blk, bool zeroes,
+			   const struct virtio_blk_discard_write_zeroes *range)
+{
+	const uint32_t allowed = zeroes ? VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0;
+	const uint64_t len = (uint64_t)range->num_sectors * BLK_SECTOR;
+	uint64_t offset;
+
+	if (range->flags & ~allowed)
+		return VIRTIO_BLK_S_UNSUPP;
+	if (range->num_sectors > RANGE_SECTORS_MAX || !locate(blk, range->sector, len, &offset))
+		return VIRTIO_BLK_S_IOERR;
+	if (len == 0)
+		return VIRTIO_BLK_S_OK;
+	return status_of(zeroes ? blk_file_zero(&blk->file, offset, len, range->flags != 0)
+				: blk_file_discard(&blk->file, offset, len));
+}
+
+static uint8_t clear_sectors(struct virtio_blk *blk, bool zeroes, struct virtqueue_chain *chain)
+{
+	struct virtio_blk_discard_write_zeroes range;
+	uint8_t status = VIRTIO_BLK_S_OK;
+
+	if (blk->file.read_only || chain->out_len == 0 || chain->out_len % sizeof(range) != 0 ||
+	    chain->out_len / sizeof(range) > RANGES_MAX)
+		return VIRTIO_BLK_S_IOERR;
+	rate_limiter_charge(&blk->limiter, 0);
+	while (status == VIRTIO_BLK_S_OK && virtqueue_chain_take(chain, &range, sizeof(range)))
+		status = clear_range(blk, zeroes, &range);
+	if (status == VIRTIO_BLK_S_OK && zeroes && blk->writethrough)
+		status = status_of(blk_file_flush(&blk->file));
+	return status;
 }
 
 static uint8_t get_id(const struct virtio_blk *blk, struct virtqueue_chain *chain)
@@ -72,63 +115,121 @@ static uint8_t get_id(const struct virtio_blk *blk, struct virtqueue_chain *chai
 	return VIRTIO_BLK_S_OK;
 }
 
-/* A request (5.2.6): header, data, and a status byte at the very end. Returns the bytes written. */
-static uint32_t serve(struct virtio_device *device, struct virtqueue_chain *chain)
+/*
+ * What a driver may count as written: without a gap from the start (2.7.8.2), so the status byte,
+ * which comes last, counts only behind data that is all there.
+ */
+static int64_t used_length(uint64_t data_len, uint64_t written, uint8_t status)
+{
+	if (status != VIRTIO_BLK_S_OK)
+		written = 0;
+	if (written == data_len)
+		written++;
+	return written > UINT32_MAX ? UINT32_MAX : (int64_t)written;
+}
+
+/* A request (5.2.6): header, data, and a status byte at the very end. */
+static int64_t blk_serve(struct virtio_device *device, unsigned int queue,
+			 struct virtqueue_chain *chain)
 {
 	struct virtio_blk *blk = (struct virtio_blk *)device;
 	struct virtio_blk_outhdr header;
-	uint8_t *status = virtqueue_chain_take_last(chain);
-	uint64_t written = 0; /* of the data */
+	uint8_t *status_at = virtqueue_chain_take_last(chain);
+	const uint64_t data_len = chain->in_len;
+	uint64_t written = 0;
+	uint8_t status;
 
-	if (!status || !virtqueue_chain_take(chain, &header, sizeof(header))) {
+	(void)queue;
+	if (!status_at || !virtqueue_chain_take(chain, &header, sizeof(header))) {
 		virtio_device_fail(device, "request without room for header and status");
 		return 0;
 	}
 	switch (header.type) {
 	case VIRTIO_BLK_T_IN:
-		*status = read_sectors(blk, header.sector, chain);
-		written = chain->in_len;
+		status = read_sectors(blk, header.sector, chain);
+		written = data_len;
 		break;
 	case VIRTIO_BLK_T_OUT:
-		*status = write_sectors(blk, header.sector, chain);
+		status = write_sectors(blk, header.sector, chain);
 		break;
 	case VIRTIO_BLK_T_FLUSH:
-		*status = status_of(blk_file_flush(&blk->file));
+		rate_limiter_charge(&blk->limiter, 0);
+		status = status_of(blk_file_flush(&blk->file));
 		break;
 	case VIRTIO_BLK_T_GET_ID:
-		*status = get_id(blk, chain);
+		status = get_id(blk, chain);
 		written = sizeof(blk->id);
 		break;
+	case VIRTIO_BLK_T_DISCARD:
+	case VIRTIO_BLK_T_WRITE_ZEROES:
+		status = clear_sectors(blk, header.type == VIRTIO_BLK_T_WRITE_ZEROES, chain);
+		break;
 	default:
-		*status = VIRTIO_BLK_S_UNSUPP;
+		status = VIRTIO_BLK_S_UNSUPP;
 		break;
 	}
-	/* What is counted must be written from the start without a gap (2.7.8.2), so the status
-	 * byte counts only behind data that is all there.
-	 */
-	if (written == chain->in_len && *status == VIRTIO_BLK_S_OK)
-		written++;
-	else if (*status != VIRTIO_BLK_S_OK)
-		written = chain->in_len == 0;
-	return written > UINT32_MAX ? UINT32_MAX : (uint32_t)written;
+	*status_at = status;
+	return used_length(data_len, written, status);
 }
 
-static int blk_start(struct virtio_device *device)
+static bool blk_ready(struct virtio_device *device, unsigned int queue)
 {
-	(void)device;
-	return 0;
+	(void)queue;
+	return rate_limiter_ready(&((struct virtio_blk *)device)->limiter);
 }
 
 static void blk_notify(struct virtio_device *device, unsigned int queue)
 {
+	virtio_device_drain(device, queue, &((struct virtio_blk *)device)->chain);
+}
+
+static void refilled(void *context)
+{
+	struct virtio_device *device = context;
+
+	pthread_mutex_lock(&device->lock);
+	for (unsigned int i = 0; i < device->nr_queues; i++)
+		virtio_device_notify(device, i);
+	pthread_mutex_unlock(&device->lock);
+}
+
+static int blk_start(struct virtio_device *device)
+{
 	struct virtio_blk *blk = (struct virtio_blk *)device;
 
-	virtio_device_drain(device, queue, &blk->chain, serve);
+	/* A driver without flushes takes every completed write for safe (5.2.5). */
+	if (!virtio_device_has(device, VIRTIO_BLK_F_FLUSH) &&
+	    !virtio_device_has(device, VIRTIO_BLK_F_CONFIG_WCE))
+		blk->writethrough = true;
+	return 0;
+}
+
+static void set_cache_mode(struct virtio_blk *blk, bool writethrough)
+{
+	blk->writethrough = writethrough;
+	blk->config.wce = !writethrough;
+}
+
+static void blk_write_config(struct virtio_device *device, uint32_t offset, const void *data,
+			     uint32_t len)
+{
+	struct virtio_blk *blk = (struct virtio_blk *)device;
+
+	if (offset != offsetof(struct virtio_blk_config, wce) || len != 1 ||
+	    !virtio_device_has(device, VIRTIO_BLK_F_CONFIG_WCE))
+		return;
+	const bool writethrough = *(const uint8_t *)data == 0;
+	/* What was written before is promised from now on as well. */
+	if (writethrough && !blk->writethrough && blk_file_flush(&blk->file) < 0)
+		return;
+	set_cache_mode(blk, writethrough);
 }
 
 static void blk_stop(struct virtio_device *device)
 {
-	(void)device; /* nothing is in flight between two calls */
+	struct virtio_blk *blk = (struct virtio_blk *)device;
+
+	set_cache_mode(blk, blk->option_writethrough);
 }
 
 static int blk_flush(struct virtio_device *device)
@@ -143,6 +244,7 @@ static void blk_destroy(struct virtio_device *device)
 	struct virtio_blk *blk = (struct virtio_blk *)device;
 
 	(void)blk_flush(device); /* nobody is left to be told */
+	rate_limiter_fini(&blk->limiter);
 	blk_file_close(&blk->file);
 	virtio_device_fini(device);
 	free(blk);
@@ -152,47 +254,108 @@ static const struct virtio_device_ops blk_ops = {
 	.id = VIRTIO_ID_BLOCK,
 	.start = blk_start,
 	.notify = blk_notify,
+	.serve = blk_serve,
+	.ready = blk_ready,
+	.write_config = blk_write_config,
 	.stop = blk_stop,
 	.flush = blk_flush,
 	.destroy = blk_destroy,
 };
 
+static uint8_t exponent(uint32_t blocks)
+{
+	uint8_t n = 0;
+
+	while (blocks >>= 1)
+		n++;
+	return n;
+}
+
+static void describe(struct virtio_blk *blk, const struct virtio_blk_options *options)
+{
+	const char *slash = strrchr(options->path, '/');
+	const char *name = slash ? slash + 1 : options->path;
+	const uint32_t block = blk->file.logical_block;
+	struct virtio_blk_config *config = &blk->config;
+	struct virtio_device *base = &blk->base;
+
+	snprintf(base->name, sizeof(base->name), "disk %s", options->path);
+	memcpy(blk->id, name, strnlen(name, sizeof(blk->id)));
+	config->capacity = blk->file.size / BLK_SECTOR;
+	config->seg_max = SEGMENTS_MAX;
+	config->blk_size = block;
+	config->physical_block_exp = exponent(blk->file.physical_block / block);
+	config->min_io_size = (uint16_t)(blk->file.physical_block / block);
+	config->num_queues = (uint16_t)base->nr_queues;
+	config->max_discard_sectors = config->max_write_zeroes_sectors = RANGE_SECTORS_MAX;
+	config->max_discard_seg = config->max_write_zeroes_seg = RANGES_MAX;
+	config->discard_sector_alignment = blk->file.physical_block / BLK_SECTOR;
+	config->write_zeroes_may_unmap = 1;
+	blk->option_writethrough = options->writethrough;
+	set_cache_mode(blk, options->writethrough);
+
+	base->config = config;
+	base->config_len = offsetof(struct virtio_blk_config, unused1);
+	base->offered = 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_F_RING_RESET |
+			1ull << VIRTIO_RING_F_EVENT_IDX | 1ull << VIRTIO_RING_F_INDIRECT_DESC |
+			1ull << VIRTIO_BLK_F_SEG_MAX | 1ull << VIRTIO_BLK_F_BLK_SIZE |
+			1ull << VIRTIO_BLK_F_TOPOLOGY | 1ull << VIRTIO_BLK_F_FLUSH |
+			1ull << VIRTIO_BLK_F_CONFIG_WCE;
+	if (base->nr_queues > 1)
+		base->offered |= 1ull << VIRTIO_BLK_F_MQ;
+	if (options->read_only)
+		base->offered |= 1ull << VIRTIO_BLK_F_RO;
+	else
+		base->offered |= 1ull << VIRTIO_BLK_F_DISCARD | 1ull << VIRTIO_BLK_F_WRITE_ZEROES;
+}
+
 int virtio_blk_create(const struct virtio_blk_options *options, const struct guest_mem *mem,
 		      struct event_loop *loop, struct virtio_device **device, const char **why)
 {
 	struct virtio_blk *blk = calloc(1, sizeof(*blk));
-	const char *base_name = strrchr(options->path, '/');
 	int err;
 
-	(void)loop;
 	*why = "out of memory";
 	if (!blk)
 		return -ENOMEM;
-	err = blk_file_open(&blk->file, options->path, options->read_only, why);
+	err = blk_file_open(&blk->file, options->path, options->read_only, options->direct, why);
 	if (err)
 		goto free_blk;
-	err = virtio_device_init(&blk->base, &blk_ops, mem, 1);
-	if (err)
+	err = rate_limiter_init(&blk->limiter, &options->limits, loop, refilled, &blk->base);
+	if (err) {
+		*why = "has no timer for its rate limit";
 		goto close_file;
-
-	snprintf(blk->base.name, sizeof(blk->base.name), "disk %s", options->path);
-	memcpy(blk->id, base_name ? base_name + 1 : options->path,
-	       strnlen(base_name ? base_name + 1 : options->path, sizeof(blk->id)));
-	blk->config.capacity = blk->file.size / BLK_SECTOR;
-	blk->config.seg_max = SEGMENTS_MAX;
-	blk->base.config = &blk->config;
-	blk->base.config_len = sizeof(blk->config);
-	blk->base.offered = 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_EVENT_IDX |
-			    1ull << VIRTIO_RING_F_INDIRECT_DESC | 1ull << VIRTIO_BLK_F_SEG_MAX |
-			    1ull << VIRTIO_BLK_F_FLUSH;
-	if (options->read_only)
-		blk->base.offered |= 1ull << VIRTIO_BLK_F_RO;
+	}
+	*why = "cannot have so many queues";
+	err = options->queues > VIRTIO_BLK_QUEUES_MAX
+		      ? -EINVAL
+		      : virtio_device_init(&blk->base, &blk_ops, mem,
+					   options->queues ? options->queues : 1);
+	if (err)
+		goto fini_limiter;
+	describe(blk, options);
 	*device = &blk->base;
 	return 0;
 
+fini_limiter:
+	rate_limiter_fini(&blk->limiter);
 close_file:
 	blk_file_close(&blk->file);
 free_blk:
 	free(blk);
+	return err;
+}
+
+int virtio_blk_resize(struct virtio_device *device)
+{
+	struct virtio_blk *blk = (struct virtio_blk *)device;
+
+	pthread_mutex_lock(&device->lock);
+	const int err = blk_file_resize(&blk->file);
+	if (!err) {
+		blk->config.capacity = blk->file.size / BLK_SECTOR;
+		virtio_device_config_changed(device);
+	}
+	pthread_mutex_unlock(&device->lock);
 	return err;
 }

@@ -7,12 +7,23 @@
 
 #include "event_loop.h"
 #include "mem.h"
+#include "rate_limiter.h"
 #include "virtio_device.h"
+
+#define VIRTIO_BLK_QUEUES_MAX 16u
 
 /* Not "_config": that is the name of the device's configuration space in linux/virtio_blk.h. */
 struct virtio_blk_options {
 	const char *path;
 	bool read_only;
+	bool direct; /* past the host's page cache (O_DIRECT) */
+	/*
+	 * A write is on stable storage before it completes. Otherwise (writeback) after the flush
+	 * that follows it. A driver that knows no flushes gets the former in any case.
+	 */
+	bool writethrough;
+	unsigned int queues; /* 1 (also for 0) to VIRTIO_BLK_QUEUES_MAX: one a vCPU is best */
+	struct rate_limits limits;
 };
 
 /*
@@ -21,5 +32,11 @@ struct virtio_blk_options {
  */
 int virtio_blk_create(const struct virtio_blk_options *options, const struct guest_mem *mem,
 		      struct event_loop *loop, struct virtio_device **device, const char **why);
+
+/*
+ * The image's size was changed: the guest is told. A disk that shrank fails requests behind its new
+ * end. Any thread. -errno when the size cannot be read or is no disk's; then nothing changed.
+ */
+int virtio_blk_resize(struct virtio_device *device);
 
 #endif

@@ -89,13 +89,21 @@ void virtio_device_config_changed(struct virtio_device *device)
 
 void virtio_device_reset(struct virtio_device *device)
 {
-	if (device->status & VIRTIO_CONFIG_S_DRIVER_OK)
-		device->ops->stop(device);
 	for (unsigned int i = 0; i < device->nr_queues; i++)
-		virtqueue_stop(&device->queues[i]);
+		virtio_device_stop_queue(device, i);
+	if ((device->status & VIRTIO_CONFIG_S_DRIVER_OK) && device->ops->stop)
+		device->ops->stop(device);
 	device->negotiated = 0;
 	device->status = 0;
 	atomic_store(&device->irq_status, 0);
+}
+
+void virtio_device_stop_queue(struct virtio_device *device, unsigned int queue)
+{
+	if ((device->status & VIRTIO_CONFIG_S_DRIVER_OK) && device->queues[queue].running &&
+	    device->ops->stop_queue)
+		device->ops->stop_queue(device, queue);
+	virtqueue_stop(&device->queues[queue]);
 }
 
 void virtio_device_fail(struct virtio_device *device, const char *why)
@@ -125,28 +133,31 @@ void virtio_device_fail_queue(struct virtio_device *device, unsigned int queue)
 }
 
 void virtio_device_drain(struct virtio_device *device, unsigned int queue,
-			 struct virtqueue_chain *chain,
-			 uint32_t (*serve)(struct virtio_device *device,
-					   struct virtqueue_chain *chain))
+			 struct virtqueue_chain *chain)
 {
+	const struct virtio_device_ops *ops = device->ops;
 	struct virtqueue *vq = &device->queues[queue];
 	uint32_t budget = vq->size;
+	bool ready = true;
 
 	virtqueue_mute(vq);
 	do {
 		int got = 0;
 
 		while (budget > 0 && virtio_device_live(device) &&
+		       (ready = !ops->ready || ops->ready(device, queue)) &&
 		       (got = virtqueue_pop(vq, chain)) > 0) {
-			virtqueue_push(vq, chain->head, serve(device, chain));
+			const uint16_t head = chain->head;
+			const int64_t written = ops->serve(device, queue, chain);
+
+			if (written != VIRTIO_PENDING)
+				virtqueue_push(vq, head, (uint32_t)written);
 			budget--;
 		}
 		virtio_device_publish(device, queue);
-		if (got < 0) {
+		if (got < 0)
 			virtio_device_fail_queue(device, queue);
-			return;
-		}
-		if (!virtio_device_live(device))
+		if (!virtio_device_live(device) || !ready)
 			return;
 		if (budget == 0) {
 			virtio_device_requeue(device, queue);

@@ -12,10 +12,10 @@
  * the reporter, and nothing served until the driver resets it.
  *
  * System calls that code under devices/ makes after set-up, for the sandbox:
- *   event loop thread: write (eventfds: interrupt, requeue), preadv, pwritev, fdatasync (disks),
- *                      readv, writev (tap), read, write (serial), futex (the lock)
- *   vCPU threads:      the same, since a register write may serve a queue; ioctl(TUNSETOFFLOAD) on
- *                      the tap when a driver goes to DRIVER_OK
+ *   event loop thread: write (eventfds: interrupt, requeue), preadv2, pwritev2, fdatasync,
+ * fallocate (disks), readv, writev (tap), read, write (serial), timerfd_settime and clock_gettime
+ * (rate limits), futex (the lock) vCPU threads:      the same, since a register write may serve a
+ * queue; ioctl(TUNSETOFFLOAD) on the tap when a driver goes to DRIVER_OK
  */
 #ifndef LUPINE_VIRTIO_DEVICE_H
 #define LUPINE_VIRTIO_DEVICE_H
@@ -30,15 +30,33 @@
 
 struct virtio_device;
 
+#define VIRTIO_PENDING (-1)
+
 struct virtio_device_ops {
 	uint32_t id; /* virtio 1.2, 5 */
 	/* Optional: whether this set of features makes sense together. */
 	bool (*accept)(uint64_t features);
-	/* DRIVER_OK: the negotiated features are final. -errno makes the device need a reset. */
+	/* Optional. DRIVER_OK: the features are final. -errno makes the device need a reset. */
 	int (*start)(struct virtio_device *device);
 	/* Chains may be available in @queue, which is running. */
 	void (*notify)(struct virtio_device *device, unsigned int queue);
-	/* After it nothing is in flight and no queue is touched before the next start. */
+	/*
+	 * For virtio_device_drain(). serve does a request and returns how many bytes it wrote to
+	 * the chain, or VIRTIO_PENDING when it will push and publish it itself. ready (optional)
+	 * says whether one more may be taken; if not, the device sees to a later notify.
+	 */
+	int64_t (*serve)(struct virtio_device *device, unsigned int queue,
+			 struct virtqueue_chain *chain);
+	bool (*ready)(struct virtio_device *device, unsigned int queue);
+	/* Optional: a write to the configuration space, of 1, 2, 4 or 8 bytes anywhere in it. */
+	void (*write_config)(struct virtio_device *device, uint32_t offset, const void *data,
+			     uint32_t len);
+	/*
+	 * Optional: @queue is reset, alone (2.6.1) or with the device: nothing of it is in flight
+	 * afterwards, and it is not touched before it runs again.
+	 */
+	void (*stop_queue)(struct virtio_device *device, unsigned int queue);
+	/* Optional: the device is reset; its queues were stopped. Undoes start. */
 	void (*stop)(struct virtio_device *device);
 	/* Makes acknowledged writes durable; -errno. NULL where there is nothing to keep. */
 	int (*flush)(struct virtio_device *device);
@@ -107,18 +125,18 @@ void virtio_device_publish(struct virtio_device *device, unsigned int queue);
 void virtio_device_config_changed(struct virtio_device *device);
 /* Back to the state after power-on (2.4). */
 void virtio_device_reset(struct virtio_device *device);
-/* The guest broke a rule: @why, static. */
+/* One queue back to it. */
+void virtio_device_stop_queue(struct virtio_device *device, unsigned int queue);
+/* The guest broke a rule. */
 void virtio_device_fail(struct virtio_device *device, const char *why);
 void virtio_device_fail_queue(struct virtio_device *device, unsigned int queue);
 
 /*
- * The loop of a device whose requests complete at once: pops chains of @queue, calls @serve for
- * each (which returns the number of bytes written), pushes them, publishes the batch. Takes at most
- * a queue's size of chains, then asks to be called again, so that no guest holds the event loop.
+ * What notify is for most queues: pops chains of @queue while ops->ready, has ops->serve do each,
+ * publishes the batch. Takes at most a queue's size of chains, then asks to be called again, so
+ * that no guest holds the event loop. @chain: the device's, too large for a stack.
  */
 void virtio_device_drain(struct virtio_device *device, unsigned int queue,
-			 struct virtqueue_chain *chain,
-			 uint32_t (*serve)(struct virtio_device *device,
-					   struct virtqueue_chain *chain));
+			 struct virtqueue_chain *chain);
 
 #endif

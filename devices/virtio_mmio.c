@@ -11,11 +11,10 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define MAGIC	     0x74726976u /* "virt" */
-#define VERSION	     2u
-#define VENDOR	     0x4e50554cu /* "LUPN" */
-#define QUEUE_RESET  0x0c0u /* 4.2.2, newer than the host's headers */
-#define F_RING_RESET 40u
+#define MAGIC	    0x74726976u /* "virt" */
+#define VERSION	    2u
+#define VENDOR	    0x4e50554cu /* "LUPN" */
+#define QUEUE_RESET 0x0c0u /* 4.2.2, newer than the host's headers */
 
 struct notifier {
 	struct event_source source; /* first: the handler is handed this */
@@ -139,7 +138,7 @@ static bool accept_features(struct virtio_device *device)
 static bool accept_start(struct virtio_device *device)
 {
 	device->status |= VIRTIO_CONFIG_S_DRIVER_OK;
-	if (device->ops->start(device) < 0)
+	if (device->ops->start && device->ops->start(device) < 0)
 		virtio_device_fail(device, "the features negotiated cannot be had");
 	return false; /* status is set */
 }
@@ -212,23 +211,36 @@ static void set_high(uint64_t *field, uint32_t value)
 	*field = (*field & 0xffffffffull) | (uint64_t)value << 32;
 }
 
-/* The registers of the selected queue: open between FEATURES_OK and the queue's being ready. */
+/*
+ * Whether a queue's registers may be written: between FEATURES_OK and its being ready; after
+ * DRIVER_OK only where queues can be reset and set up anew (2.6.1.2).
+ */
+static bool queue_is_open(const struct virtio_device *device, const struct virtqueue *vq)
+{
+	uint8_t forbidden = VIRTIO_CONFIG_S_FAILED | VIRTIO_CONFIG_S_NEEDS_RESET;
+
+	if (!virtio_device_has(device, VIRTIO_F_RING_RESET))
+		forbidden |= VIRTIO_CONFIG_S_DRIVER_OK;
+	return !vq->running && (device->status & VIRTIO_CONFIG_S_FEATURES_OK) &&
+	       !(device->status & forbidden);
+}
+
+/* The registers of the selected queue. */
 static void write_queue(struct virtio_mmio *mmio, uint32_t offset, uint32_t value)
 {
 	struct virtio_device *device = mmio->device;
-	const uint8_t forbidden =
-		VIRTIO_CONFIG_S_FAILED | VIRTIO_CONFIG_S_NEEDS_RESET | VIRTIO_CONFIG_S_DRIVER_OK;
 
 	if (mmio->queue_sel >= device->nr_queues)
 		return;
 	struct virtqueue *vq = &device->queues[mmio->queue_sel];
 
-	if (offset == VIRTIO_MMIO_QUEUE_READY && value == 0) {
-		virtqueue_stop(vq);
+	if ((offset == VIRTIO_MMIO_QUEUE_READY && value == 0) ||
+	    (offset == QUEUE_RESET && value == 1 &&
+	     virtio_device_has(device, VIRTIO_F_RING_RESET))) {
+		virtio_device_stop_queue(device, mmio->queue_sel);
 		return;
 	}
-	if (vq->running || !(device->status & VIRTIO_CONFIG_S_FEATURES_OK) ||
-	    (device->status & forbidden))
+	if (!queue_is_open(device, vq))
 		return;
 	switch (offset) {
 	case VIRTIO_MMIO_QUEUE_NUM:
@@ -288,14 +300,26 @@ static void write_register(struct virtio_mmio *mmio, uint32_t offset, uint32_t v
 	}
 }
 
+static void write_config(struct virtio_device *device, uint32_t at, const void *data, uint32_t len)
+{
+	if (!device->ops->write_config || at >= device->config_len || len > device->config_len - at)
+		return;
+	pthread_mutex_lock(&device->lock);
+	if (device->status & VIRTIO_CONFIG_S_FEATURES_OK)
+		device->ops->write_config(device, at, data, len);
+	pthread_mutex_unlock(&device->lock);
+}
+
 void virtio_mmio_write(struct virtio_mmio *mmio, uint32_t offset, const void *data, uint32_t len)
 {
 	uint32_t value;
 
-	/* Registers are 32 bits wide and aligned (4.2.2.2); no device here has writable
-	 * configuration.
-	 */
-	if (len != sizeof(value) || offset % sizeof(value) != 0 || offset >= VIRTIO_MMIO_CONFIG)
+	if (offset >= VIRTIO_MMIO_CONFIG) {
+		write_config(mmio->device, offset - VIRTIO_MMIO_CONFIG, data, len);
+		return;
+	}
+	/* Registers are 32 bits wide and aligned (4.2.2.2). */
+	if (len != sizeof(value) || offset % sizeof(value) != 0)
 		return;
 	memcpy(&value, data, sizeof(value));
 	if (offset == VIRTIO_MMIO_INTERRUPT_ACK) {

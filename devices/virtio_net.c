@@ -35,10 +35,12 @@ static struct virtio_net *net_of(struct event_source *tap)
 }
 
 /* Packets from the guest. What the host does not take is lost, as on any wire. */
-static uint32_t transmit(struct virtio_device *device, struct virtqueue_chain *chain)
+static int64_t net_serve(struct virtio_device *device, unsigned int queue,
+			 struct virtqueue_chain *chain)
 {
 	const struct virtio_net *net = (struct virtio_net *)device;
 
+	(void)queue;
 	if (chain->out_len < HEADER_LEN) {
 		virtio_device_fail(device, "packet shorter than its header");
 		return 0;
@@ -135,7 +137,7 @@ static void net_notify(struct virtio_device *device, unsigned int queue)
 	if (queue == QUEUE_RX)
 		receive(net);
 	else
-		virtio_device_drain(device, QUEUE_TX, &net->tx, transmit);
+		virtio_device_drain(device, QUEUE_TX, &net->tx);
 }
 
 /* 5.1.3.1: segmentation needs checksums, ECN needs segmentation. */
@@ -172,11 +174,12 @@ static int net_start(struct virtio_device *device)
 	return 0;
 }
 
-static void net_stop(struct virtio_device *device)
+static void net_stop_queue(struct virtio_device *device, unsigned int queue)
 {
 	struct virtio_net *net = (struct virtio_net *)device;
 
-	net->have_rx = false;
+	if (queue == QUEUE_RX)
+		net->have_rx = false;
 }
 
 static void net_destroy(struct virtio_device *device)
@@ -194,7 +197,8 @@ static const struct virtio_device_ops net_ops = {
 	.accept = net_accept,
 	.start = net_start,
 	.notify = net_notify,
-	.stop = net_stop,
+	.serve = net_serve,
+	.stop_queue = net_stop_queue,
 	.destroy = net_destroy,
 };
 

@@ -38,9 +38,14 @@ static const struct rule every_thread[] = {
 /* What the devices do with their files: on the event loop, or on a vCPU that serves its own queue.
  */
 static const struct rule device_files[] = {
-	{ SCMP_SYS(read), "eventfds, console input" }, { SCMP_SYS(readv), "frames from a tap" },
-	{ SCMP_SYS(writev), "frames to a tap" },       { SCMP_SYS(preadv), "disk reads" },
-	{ SCMP_SYS(pwritev), "disk writes" },	       { SCMP_SYS(fdatasync), "disk flushes" },
+	{ SCMP_SYS(read), "eventfds, console input" },
+	{ SCMP_SYS(readv), "frames from a tap" },
+	{ SCMP_SYS(writev), "frames to a tap" },
+	{ SCMP_SYS(preadv2), "disk reads" },
+	{ SCMP_SYS(pwritev2), "disk writes, durable or not" },
+	{ SCMP_SYS(fdatasync), "disk flushes" },
+	{ SCMP_SYS(fallocate), "discard and write-zeroes" },
+	{ SCMP_SYS(timerfd_settime), "a rate limit's wait" },
 };
 
 static const struct rule vcpu_thread[] = {

@@ -45,16 +45,21 @@ static int make_image(struct fixture *f)
 	return 0;
 }
 
-static void attach(struct fixture *f, bool read_only)
+static void attach_with(struct fixture *f, struct virtio_blk_options options)
 {
-	const struct virtio_blk_options options = { .path = f->path, .read_only = read_only };
 	struct virtio_device *device;
 	const char *why;
 
+	options.path = f->path;
 	assert_int_equal(
 		virtio_blk_create(&options, &f->driver.mem, &f->driver.loop, &device, &why), 0);
 	driver_attach(&f->driver, device);
-	driver_start(&f->driver, 1, 16);
+	driver_start(&f->driver, options.queues ? options.queues : 1, 16);
+}
+
+static void attach(struct fixture *f, bool read_only)
+{
+	attach_with(f, (struct virtio_blk_options){ .read_only = read_only });
 }
 
 static int setup_bare(void **state)
@@ -91,7 +96,9 @@ static int request(struct fixture *f, uint32_t type, uint64_t sector, uint32_t l
 {
 	struct driver *d = &f->driver;
 	const struct virtio_blk_outhdr header = { .type = type, .sector = sector };
-	const uint16_t data_flag = type == VIRTIO_BLK_T_OUT ? 0 : VRING_DESC_F_WRITE;
+	const bool out = type == VIRTIO_BLK_T_OUT || type == VIRTIO_BLK_T_DISCARD ||
+			 type == VIRTIO_BLK_T_WRITE_ZEROES;
+	const uint16_t data_flag = out ? 0 : VRING_DESC_F_WRITE;
 	uint8_t *status = driver_at(d, STATUS, 1);
 	uint32_t id;
 
@@ -317,6 +324,181 @@ static void one_writer_or_many_readers(void **state)
 	expect_refusal(f, f->path, true, -EBUSY, "is in use by another virtual machine");
 }
 
+static uint8_t clear(struct fixture *f, uint32_t type, uint64_t sector, uint32_t sectors,
+		     uint32_t flags)
+{
+	const struct virtio_blk_discard_write_zeroes range = { .sector = sector,
+							       .num_sectors = sectors,
+							       .flags = flags };
+	uint32_t written;
+
+	mem_write(&f->driver.mem, BUFFER, &range, sizeof(range));
+	const int status = request(f, type, 0, sizeof(range), &written);
+	assert_int_equal(written, 1);
+	return (uint8_t)status;
+}
+
+static void discards_and_zeroes(void **state)
+{
+	struct fixture *f = *state;
+	const uint32_t zeroes = VIRTIO_BLK_T_WRITE_ZEROES, discard = VIRTIO_BLK_T_DISCARD;
+	const uint32_t unmap = VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
+	char data[SECTORS * 512];
+	uint32_t written;
+
+	assert_int_equal(clear(f, zeroes, 1, 2, 0), VIRTIO_BLK_S_OK);
+	assert_int_equal(clear(f, zeroes, 5, 1, unmap), VIRTIO_BLK_S_OK);
+	assert_int_equal(clear(f, discard, 8, 8, 0), VIRTIO_BLK_S_OK);
+	assert_int_equal(clear(f, zeroes, 0, 0, 0), VIRTIO_BLK_S_OK);
+	assert_int_equal(pread(f->fd, data, sizeof(data), 0), sizeof(data));
+	for (unsigned int i = 0; i < SECTORS; i++) {
+		const bool cleared = i == 1 || i == 2 || i == 5;
+
+		if (i < 8 || i >= 16)
+			assert_int_equal(data[i * 512], cleared ? 0 : 'A' + (int)(i % 26));
+	}
+	/* Flags and ranges that are wrong. */
+	assert_int_equal(clear(f, discard, 0, 1, 1), VIRTIO_BLK_S_UNSUPP);
+	assert_int_equal(clear(f, zeroes, 0, 1, 2), VIRTIO_BLK_S_UNSUPP);
+	assert_int_equal(clear(f, zeroes, SECTORS, 1, 0), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(clear(f, zeroes, 1, SECTORS, 0), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(clear(f, zeroes, 0, 0xffffffff, 0), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(clear(f, zeroes, UINT64_MAX, 1, 0), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(request(f, zeroes, 0, 15, &written), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(request(f, zeroes, 0, 17 * 16, &written), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(request(f, zeroes, 0, 0, &written), VIRTIO_BLK_S_IOERR);
+	struct stat st;
+	assert_int_equal(fstat(f->fd, &st), 0);
+	assert_int_equal(st.st_size, SECTORS * 512);
+}
+
+static void resizes(void **state)
+{
+	struct fixture *f = *state;
+	struct driver *d = &f->driver;
+	uint32_t written;
+
+	const uint32_t generation = driver_get(d, VIRTIO_MMIO_CONFIG_GENERATION);
+	assert_int_equal(request(f, VIRTIO_BLK_T_IN, SECTORS, 512, &written), VIRTIO_BLK_S_IOERR);
+	driver_interrupts(d);
+	assert_int_equal(ftruncate(f->fd, 2 * SECTORS * 512), 0);
+	assert_int_equal(virtio_blk_resize(d->device), 0);
+	assert_int_equal(driver_get(d, VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_MMIO_INT_CONFIG);
+	assert_int_equal(driver_interrupts(d), 1);
+	assert_int_not_equal(driver_get(d, VIRTIO_MMIO_CONFIG_GENERATION), generation);
+	assert_int_equal(driver_get(d, VIRTIO_MMIO_CONFIG), 2 * SECTORS);
+	assert_int_equal(request(f, VIRTIO_BLK_T_IN, SECTORS, 512, &written), VIRTIO_BLK_S_OK);
+	/* Not to something that is no disk's size. */
+	assert_int_equal(ftruncate(f->fd, 700), 0);
+	assert_int_equal(virtio_blk_resize(d->device), -EINVAL);
+	assert_int_equal(driver_get(d, VIRTIO_MMIO_CONFIG), 2 * SECTORS);
+}
+
+static void several_queues(void **state)
+{
+	struct fixture *f = *state;
+	struct driver *d = &f->driver;
+	uint32_t id, written;
+
+	attach_with(f, (struct virtio_blk_options){ .queues = 4 });
+	assert_true(virtio_device_has(d->device, VIRTIO_BLK_F_MQ));
+	assert_int_equal(driver_get(d, VIRTIO_MMIO_CONFIG + 32) >> 16, 4); /* num_queues */
+	for (unsigned int q = 0; q < 4; q++) {
+		const struct virtio_blk_outhdr header = { .type = VIRTIO_BLK_T_IN, .sector = q };
+
+		mem_write(&d->mem, HEADER, &header, sizeof(header));
+		driver_desc(d, d->queue[q].desc, 0, HEADER, 16, VRING_DESC_F_NEXT, 1);
+		driver_desc(d, d->queue[q].desc, 1, BUFFER, 513, VRING_DESC_F_WRITE, 0);
+		driver_offer(d, q, 0);
+		driver_notify(d, q);
+		assert_true(driver_used(d, q, &id, &written));
+		assert_int_equal(*(uint8_t *)driver_at(d, BUFFER, 1), 'A' + q);
+	}
+}
+
+/* One queue of several is reset, set up with another size, and works; the others never stop. */
+static void queue_reset(void **state)
+{
+	struct fixture *f = *state;
+	struct driver *d = &f->driver;
+	uint32_t written;
+
+	attach_with(f, (struct virtio_blk_options){ .queues = 2 });
+	assert_int_equal(request(f, VIRTIO_BLK_T_IN, 0, 512, &written), VIRTIO_BLK_S_OK);
+	for (uint32_t size = 4; size <= 64; size *= 4) {
+		driver_set(d, VIRTIO_MMIO_QUEUE_SEL, 0);
+		driver_set(d, 0x0c0, 1); /* QueueReset */
+		assert_int_equal(driver_get(d, 0x0c0), 0); /* done */
+		assert_int_equal(driver_get(d, VIRTIO_MMIO_QUEUE_READY), 0);
+		driver_notify(d, 0); /* nobody is there */
+		assert_true(driver_setup(d, 0, size));
+		assert_int_equal(request(f, VIRTIO_BLK_T_IN, 0, 512, &written), VIRTIO_BLK_S_OK);
+		assert_int_equal(written, 513);
+	}
+	assert_false(driver_needs_reset(d));
+}
+
+static void queue_reset_must_be_negotiated(void **state)
+{
+	struct fixture *f = *state;
+	struct driver *d = &f->driver;
+	uint32_t written;
+
+	assert_true(driver_negotiate(d, ~(1ull << VIRTIO_F_RING_RESET)));
+	assert_true(driver_setup(d, 0, 16));
+	driver_ok(d);
+	driver_set(d, 0x0c0, 1);
+	assert_int_equal(driver_get(d, VIRTIO_MMIO_QUEUE_READY), 1);
+	assert_int_equal(request(f, VIRTIO_BLK_T_IN, 0, 512, &written), VIRTIO_BLK_S_OK);
+}
+
+static void direct_io(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t written;
+
+	attach_with(f, (struct virtio_blk_options){ .direct = true });
+	assert_int_equal(request(f, VIRTIO_BLK_T_IN, 3, 512, &written), VIRTIO_BLK_S_OK);
+	assert_int_equal(*(uint8_t *)driver_at(&f->driver, BUFFER, 1), 'D');
+	assert_int_equal(request(f, VIRTIO_BLK_T_OUT, 4, 1024, &written), VIRTIO_BLK_S_OK);
+	assert_int_equal(request(f, VIRTIO_BLK_T_IN, 4, 512, &written), VIRTIO_BLK_S_OK);
+	assert_int_equal(*(uint8_t *)driver_at(&f->driver, BUFFER, 1), 'D');
+}
+
+static void rate_limited(void **state)
+{
+	struct fixture *f = *state;
+	struct driver *d = &f->driver;
+	struct virtio_blk_options options = { .limits.ops = { .rate = 50, .burst = 2 } };
+	unsigned int done = 0;
+	uint32_t id, written;
+
+	attach_with(f, options);
+	assert_int_equal(request(f, VIRTIO_BLK_T_IN, 0, 512, &written), VIRTIO_BLK_S_OK);
+	for (int i = 0; i < 4; i++)
+		driver_offer(d, 0, 0);
+	driver_notify(d, 0);
+	/* Some of them must wait; all of them come, without another notify. */
+	while (driver_used(d, 0, &id, &written))
+		done++;
+	assert_in_range(done, 1, 3);
+	for (int i = 0; i < 1000 && done < 4; i++) {
+		usleep(1000);
+		driver_run(d);
+		while (driver_used(d, 0, &id, &written))
+			done++;
+	}
+	assert_int_equal(done, 4);
+	/* A reset while some wait. */
+	for (int i = 0; i < 8; i++)
+		driver_offer(d, 0, 0);
+	driver_notify(d, 0);
+	driver_start(d, 1, 16);
+	usleep(50000);
+	driver_run(d);
+	assert_false(driver_used(d, 0, &id, &written));
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -331,6 +513,13 @@ int main(void)
 		TEST(no_room_for_header_or_status),
 		TEST(any_layout),
 		TEST(a_file_that_shrinks),
+		TEST(discards_and_zeroes),
+		TEST(resizes),
+		BARE(several_queues),
+		BARE(queue_reset),
+		TEST(queue_reset_must_be_negotiated),
+		BARE(direct_io),
+		BARE(rate_limited),
 		BARE(read_only),
 		BARE(refuses_images),
 		BARE(one_writer_or_many_readers),

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * virtio-blk when the host's storage fails: the system calls it makes are replaced (--wrap) by ones
+ * that fail, stop short or are interrupted. Each error reaches the guest once, as a status, and the
+ * next request is served. Also counts the calls that make a write durable, by cache mode.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/virtio_blk.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_mmio.h>
+#include <linux/virtio_ring.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "driver.h"
+#include "virtio_blk.h"
+
+#define HEADER DRIVER_DATA
+#define STATUS (DRIVER_DATA + 0x100)
+#define BUFFER (DRIVER_DATA + 0x1000)
+
+/* What the next calls do: fail with @err for @times, or move at most @at_most bytes. */
+static struct {
+	int err;
+	unsigned int times;
+	size_t at_most;
+	unsigned int calls, flushes, durable_writes;
+} fault;
+
+typedef ssize_t vector_call(int fd, const struct iovec *iov, int nr, off_t offset, int flags);
+
+vector_call __real_preadv64v2, __wrap_preadv64v2, __real_pwritev64v2, __wrap_pwritev64v2;
+int __real_fdatasync(int fd);
+int __wrap_fdatasync(int fd);
+int __real_fallocate64(int fd, int mode, off_t offset, off_t len);
+int __wrap_fallocate64(int fd, int mode, off_t offset, off_t len);
+
+static bool fails(void)
+{
+	fault.calls++;
+	if (fault.times == 0)
+		return false;
+	fault.times--;
+	errno = fault.err;
+	return true;
+}
+
+static ssize_t limited(vector_call *real, int fd, const struct iovec *iov, int nr, off_t offset,
+		       int flags)
+{
+	struct iovec first = iov[0];
+
+	if (fails())
+		return -1;
+	if (fault.at_most == 0)
+		return real(fd, iov, nr, offset, flags);
+	if (first.iov_len > fault.at_most)
+		first.iov_len = fault.at_most;
+	return real(fd, &first, 1, offset, flags);
+}
+
+ssize_t __wrap_preadv64v2(int fd, const struct iovec *iov, int nr, off_t offset, int flags)
+{
+	return limited(__real_preadv64v2, fd, iov, nr, offset, flags);
+}
+
+ssize_t __wrap_pwritev64v2(int fd, const struct iovec *iov, int nr, off_t offset, int flags)
+{
+	fault.durable_writes += (flags & RWF_DSYNC) != 0;
+	return limited(__real_pwritev64v2, fd, iov, nr, offset, flags);
+}
+
+int __wrap_fdatasync(int fd)
+{
+	fault.flushes++;
+	return fails() ? -1 : __real_fdatasync(fd);
+}
+
+int __wrap_fallocate64(int fd, int mode, off_t offset, off_t len)
+{
+	return fails() ? -1 : __real_fallocate64(fd, mode, offset, len);
+}
+
+struct fixture {
+	struct driver driver;
+	int image;
+};
+
+static void attach(struct fixture *f, bool writethrough)
+{
+	char path[32];
+	struct virtio_device *device;
+	const char *why;
+
+	driver_init(&f->driver);
+	f->image = memfd_create("image", 0);
+	assert_int_equal(ftruncate(f->image, 64 * 512), 0);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", f->image);
+	const struct virtio_blk_options options = { .path = path, .writethrough = writethrough };
+	assert_int_equal(
+		virtio_blk_create(&options, &f->driver.mem, &f->driver.loop, &device, &why), 0);
+	driver_attach(&f->driver, device);
+	driver_start(&f->driver, 1, 16);
+}
+
+static int setup(void **state)
+{
+	static struct fixture f;
+
+	memset(&fault, 0, sizeof(fault));
+	attach(&f, false);
+	*state = &f;
+	return 0;
+}
+
+static int setup_writethrough(void **state)
+{
+	static struct fixture f;
+
+	memset(&fault, 0, sizeof(fault));
+	attach(&f, true);
+	*state = &f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	driver_fini(&f->driver);
+	close(f->image);
+	return 0;
+}
+
+/* A request with three segments of data, 3 * 1024 bytes; its status. */
+static uint8_t request(struct fixture *f, uint32_t type, uint32_t *written)
+{
+	struct driver *d = &f->driver;
+	const struct virtio_blk_outhdr header = { .type = type, .sector = 2 };
+	const uint16_t flags =
+		VRING_DESC_F_NEXT | (type == VIRTIO_BLK_T_IN ? VRING_DESC_F_WRITE : 0);
+	uint8_t *status = driver_at(d, STATUS, 1);
+	uint32_t id;
+
+	*status = 0xee;
+	mem_write(&d->mem, HEADER, &header, sizeof(header));
+	driver_desc(d, d->queue[0].desc, 0, HEADER, sizeof(header), VRING_DESC_F_NEXT, 1);
+	for (uint16_t i = 0; i < 3; i++)
+		driver_desc(d, d->queue[0].desc, 1 + i, BUFFER + 0x1000 * i, 1024, flags,
+			    (uint16_t)(i + 2));
+	driver_desc(d, d->queue[0].desc, 4, STATUS, 1, VRING_DESC_F_WRITE, 0);
+	driver_offer(d, 0, 0);
+	driver_notify(d, 0);
+	assert_true(driver_used(d, 0, &id, written));
+	assert_int_equal(id, 0);
+	assert_false(driver_used(d, 0, &id, written));
+	assert_int_not_equal(*status, 0xee);
+	return *status;
+}
+
+static void errors_reach_the_guest_once(void **state)
+{
+	struct fixture *f = *state;
+	static const int errors[] = { EIO, ENOSPC, EDQUOT, EFBIG, ENXIO, EINVAL, ENOMEM };
+	static const uint32_t types[] = { VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_FLUSH };
+	uint32_t written;
+
+	for (size_t e = 0; e < sizeof(errors) / sizeof(errors[0]); e++)
+		for (size_t t = 0; t < sizeof(types) / sizeof(types[0]); t++) {
+			fault.err = errors[e];
+			fault.times = 1;
+			assert_int_equal(request(f, types[t], &written), VIRTIO_BLK_S_IOERR);
+			assert_int_equal(fault.times, 0);
+			assert_int_equal(written, types[t] == VIRTIO_BLK_T_IN ? 0 : 1);
+			assert_int_equal(request(f, types[t], &written), VIRTIO_BLK_S_OK);
+		}
+	assert_false(driver_needs_reset(&f->driver));
+	assert_int_equal(f->driver.reports, 0); /* it is not the guest's mistake */
+}
+
+static void an_error_in_the_middle(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t written;
+
+	/* 1024 bytes come, then nothing but errors. */
+	fault.at_most = 700;
+	assert_int_equal(request(f, VIRTIO_BLK_T_IN, &written), VIRTIO_BLK_S_OK);
+	fault.calls = 0;
+	assert_int_equal(ftruncate(f->image, 3 * 512), 0);
+	assert_int_equal(request(f, VIRTIO_BLK_T_IN, &written), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(written, 0);
+	assert_in_range(fault.calls, 2, 10);
+}
+
+static void short_transfers_are_continued(void **state)
+{
+	struct fixture *f = *state;
+	char data[3072];
+	uint32_t written;
+
+	for (uint32_t i = 0; i < 3; i++)
+		memset(driver_at(&f->driver, BUFFER + 0x1000 * i, 1024), 'a' + (int)i, 1024);
+	for (fault.at_most = 1; fault.at_most < 3000; fault.at_most = fault.at_most * 3 + 1) {
+		assert_int_equal(ftruncate(f->image, 0), 0);
+		assert_int_equal(ftruncate(f->image, 64 * 512), 0);
+		assert_int_equal(request(f, VIRTIO_BLK_T_OUT, &written), VIRTIO_BLK_S_OK);
+		assert_int_equal(pread(f->image, data, sizeof(data), 1024), sizeof(data));
+		for (unsigned int i = 0; i < sizeof(data); i++)
+			assert_int_equal(data[i], 'a' + (int)(i / 1024));
+		for (uint32_t i = 0; i < 3; i++)
+			memset(driver_at(&f->driver, BUFFER + 0x1000 * i, 1024), 0, 1024);
+		assert_int_equal(request(f, VIRTIO_BLK_T_IN, &written), VIRTIO_BLK_S_OK);
+		assert_int_equal(written, 3073);
+		for (uint32_t i = 0; i < 3; i++)
+			assert_int_equal(
+				*(char *)driver_at(&f->driver, BUFFER + 0x1000 * i + 1023, 1),
+				'a' + (int)i);
+	}
+}
+
+static void interruptions_are_repeated(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t written;
+
+	fault.err = EINTR;
+	fault.times = 5;
+	assert_int_equal(request(f, VIRTIO_BLK_T_OUT, &written), VIRTIO_BLK_S_OK);
+	assert_int_equal(fault.times, 0);
+}
+
+static void clearing_without_help(void **state)
+{
+	struct fixture *f = *state;
+	struct driver *d = &f->driver;
+	const struct virtio_blk_discard_write_zeroes range = { .sector = 1, .num_sectors = 40 };
+	const struct virtio_blk_outhdr headers[2] = { { .type = VIRTIO_BLK_T_WRITE_ZEROES },
+						      { .type = VIRTIO_BLK_T_DISCARD } };
+	static const uint8_t expect[2] = { VIRTIO_BLK_S_OK, VIRTIO_BLK_S_UNSUPP };
+	char data[64 * 512];
+	uint32_t id, written;
+
+	memset(data, 'x', sizeof(data));
+	assert_int_equal(pwrite(f->image, data, sizeof(data), 0), sizeof(data));
+	mem_write(&d->mem, BUFFER, &range, sizeof(range));
+	for (int i = 0; i < 2; i++) {
+		fault.err = EOPNOTSUPP; /* a file system without fallocate */
+		fault.times = 1;
+		mem_write(&d->mem, HEADER, &headers[i], sizeof(headers[i]));
+		driver_desc(d, d->queue[0].desc, 0, HEADER, 16, VRING_DESC_F_NEXT, 1);
+		driver_desc(d, d->queue[0].desc, 1, BUFFER, 16, VRING_DESC_F_NEXT, 2);
+		driver_desc(d, d->queue[0].desc, 2, STATUS, 1, VRING_DESC_F_WRITE, 0);
+		driver_offer(d, 0, 0);
+		driver_notify(d, 0);
+		assert_true(driver_used(d, 0, &id, &written));
+		assert_int_equal(*(uint8_t *)driver_at(d, STATUS, 1), expect[i]);
+	}
+	assert_int_equal(pread(f->image, data, sizeof(data), 0), sizeof(data));
+	for (unsigned int i = 0; i < sizeof(data); i++)
+		assert_int_equal(data[i], i / 512 >= 1 && i / 512 <= 40 ? 0 : 'x');
+}
+
+static void set_wce(struct fixture *f, uint8_t wce)
+{
+	virtio_mmio_write(f->driver.mmio, VIRTIO_MMIO_CONFIG + 32, &wce, 1);
+}
+
+static uint8_t get_wce(struct fixture *f)
+{
+	uint8_t wce;
+
+	virtio_mmio_read(f->driver.mmio, VIRTIO_MMIO_CONFIG + 32, &wce, 1);
+	return wce;
+}
+
+static void writeback_is_durable_after_a_flush(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t written;
+
+	assert_int_equal(get_wce(f), 1);
+	request(f, VIRTIO_BLK_T_OUT, &written);
+	assert_int_equal(fault.durable_writes + fault.flushes, 0);
+	request(f, VIRTIO_BLK_T_FLUSH, &written);
+	assert_int_equal(fault.flushes, 1);
+	/* Changed while it runs: what was written before counts too. */
+	set_wce(f, 0);
+	assert_int_equal(fault.flushes, 2);
+	assert_int_equal(get_wce(f), 0);
+	request(f, VIRTIO_BLK_T_OUT, &written);
+	assert_int_equal(fault.durable_writes, 1);
+	set_wce(f, 1);
+	request(f, VIRTIO_BLK_T_OUT, &written);
+	assert_int_equal(fault.durable_writes, 1);
+	/* A change that cannot be kept is not made. */
+	fault.err = EIO;
+	fault.times = 1;
+	set_wce(f, 0);
+	assert_int_equal(get_wce(f), 1);
+	set_wce(f, 0);
+	assert_int_equal(get_wce(f), 0);
+	driver_start(&f->driver, 1, 16);
+	assert_int_equal(get_wce(f), 1); /* as it was given */
+}
+
+static void writethrough_is_durable_at_once(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t written;
+
+	assert_int_equal(get_wce(f), 0);
+	request(f, VIRTIO_BLK_T_OUT, &written);
+	assert_int_equal(fault.durable_writes, 1);
+}
+
+static void a_driver_without_flushes_is_safe(void **state)
+{
+	struct fixture *f = *state;
+	struct driver *d = &f->driver;
+	uint32_t written;
+
+	assert_true(driver_negotiate(
+		d, ~(1ull << VIRTIO_BLK_F_FLUSH | 1ull << VIRTIO_BLK_F_CONFIG_WCE)));
+	assert_true(driver_setup(d, 0, 16));
+	driver_ok(d);
+	request(f, VIRTIO_BLK_T_OUT, &written);
+	assert_int_equal(fault.durable_writes, 1);
+	set_wce(f, 1); /* not negotiated */
+	request(f, VIRTIO_BLK_T_OUT, &written);
+	assert_int_equal(fault.durable_writes, 2);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(errors_reach_the_guest_once),
+		TEST(an_error_in_the_middle),
+		TEST(short_transfers_are_continued),
+		TEST(interruptions_are_repeated),
+		TEST(clearing_without_help),
+		TEST(writeback_is_durable_after_a_flush),
+		cmocka_unit_test_setup_teardown(writethrough_is_durable_at_once, setup_writethrough,
+						teardown),
+		TEST(a_driver_without_flushes_is_safe),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
