@@ -31,6 +31,27 @@ def environment(tree):
     return env
 
 
+def seed(work, symbols, tree):
+    """A new work folder starts as a copy of the one whose symbols are nearest: make then builds only the difference."""
+    def distance(folder):
+        other = set((folder / "asked.config").read_text().splitlines())
+        return len(other ^ set(kconfig.text(symbols).splitlines()))
+
+    finished = [path.parent for path in tree.glob("build-*/finished")]
+    for nearest in sorted(finished, key=distance)[:1]:
+        with locked(work_lock(nearest, tree)):
+            run(["cp", "-a", "--reflink=auto", nearest, work], f"copy {nearest}")
+        (work / "finished").unlink(missing_ok=True)
+
+
+def work_lock(work, tree):
+    return cache_dir("kernel") / f"{work.name}-{tree.name}"
+
+
+def name_of(fragments):
+    return "+".join(Path(fragment).stem for fragment in fragments) or "base"
+
+
 def build(fragments, name, source_path=None, jobs=None):
     """The folder with vmlinux (stripped), bzImage, config and System.map for base and FRAGMENTS."""
     jobs = jobs or os.cpu_count()
@@ -41,16 +62,20 @@ def build(fragments, name, source_path=None, jobs=None):
     result = cache_dir("kernel") / f"{name}-{key}"
     work = tree / f"build-{name}"
     # The work folder is kept: touching one fragment rebuilds only what reads the changed symbols.
-    with locked(cache_dir("kernel") / f"build-{name}-{tree.name}"):
+    with locked(work_lock(work, tree)):
         if all((result / output).exists() for output in OUTPUTS):
             return result
+        if not work.exists():
+            seed(work, symbols, tree)
         work.mkdir(exist_ok=True)
+        (work / "finished").unlink(missing_ok=True)
         make = make_command(work, jobs)
         env = environment(tree)
         kconfig.configure(tree, work, symbols, make)
         log = work / "build.log"
         log.unlink(missing_ok=True)
         run([*make, "vmlinux", "bzImage"], f"build kernel {name}", BUILD, log, cwd=tree, env=env)
+        (work / "finished").touch()
         with publish(result) as folder:
             run(["strip", "-o", folder / "vmlinux", work / "vmlinux"], "strip the kernel", env=env)
             for path in ("arch/x86/boot/bzImage", "System.map"):

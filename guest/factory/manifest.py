@@ -9,13 +9,14 @@ from .base import GUEST, MANIFEST, GuestError
 
 # Table -> key -> type. A key that is not here is a mistake, and named.
 KEYS = {
-    "": {"description": str, "kernel": dict, "image": dict, "app": dict, "vm": dict},
+    "": {"description": str, "kernel": dict, "image": dict, "app": dict, "vm": dict, "probe": dict},
     "kernel": {"fragments": list},
     "image": {"format": str, "size": str, "packages": list, "program": str, "directory": str, "files": list, "drop": list,
               "copy": dict, "empty": list},
     "app": {"argv": list, "env": dict, "cwd": str, "user": str, "hostname": str, "mounts": list, "limits": dict, "stop": str,
             "overlay": str},
     "vm": {"memory": str, "ports": list},
+    "probe": {"seconds": int, "output": str, "status": int, "step": list},
 }
 SOURCES = ("packages", "program", "directory")
 
@@ -29,6 +30,7 @@ class Manifest:
     image: dict = field(default_factory=dict)
     app: dict = field(default_factory=dict)
     vm: dict = field(default_factory=dict)
+    probe: dict = field(default_factory=dict)
 
 
 def check(where, table, content):
@@ -41,6 +43,9 @@ def check(where, table, content):
             raise GuestError(f"{where}: {label} must be a {expected.__name__}", MANIFEST)
         if expected is dict and key in KEYS:
             check(where, key, value)
+        elif key == "step":
+            if not all(isinstance(item, dict) and set(item) <= {"run", "expect"} and "run" in item for item in value):
+                raise GuestError(f"{where}: [[probe.step]] has run = [...] and expect = a regular expression", MANIFEST)
         elif expected is list and not all(isinstance(item, int if key == "ports" else str) for item in value):
             raise GuestError(f"{where}: {label} must be a list of {'numbers' if key == 'ports' else 'strings'}", MANIFEST)
 
