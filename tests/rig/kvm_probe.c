@@ -12,11 +12,11 @@
 #include <sys/mman.h>
 #include <time.h>
 
-enum { LOOPS = 100000, PAGE = 4096, PORT = 0xe9 };
+enum { LOOPS = 10000000, PAGE = 4096, PORT = 0xe9 };
 
 static const uint8_t program[] = {
 	0x66, 0x31, 0xc0,                         // xor eax, eax
-	0x66, 0xb9, 0xa0, 0x86, 0x01, 0x00,       // mov ecx, 100000
+	0x66, 0xb9, 0x80, 0x96, 0x98, 0x00,       // mov ecx, LOOPS
 	0x66, 0x01, 0xc8,                         // again: add eax, ecx
 	0x66, 0x49,                               // dec ecx
 	0x75, 0xf9,                               // jnz again
@@ -77,7 +77,7 @@ int main(void)
 	} while (run->exit_reason == KVM_EXIT_IO);
 	long long elapsed = now() - start;
 
-	if (run->exit_reason != KVM_EXIT_HLT || sum != (uint32_t)(5000050000ULL)) {
+	if (run->exit_reason != KVM_EXIT_HLT || sum != (uint32_t)(LOOPS * (LOOPS + 1ULL) / 2)) {
 		fprintf(stderr, "kvm_probe: exit reason %u, sum %u\n", run->exit_reason, sum);
 		return 1;
 	}

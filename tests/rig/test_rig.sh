@@ -51,11 +51,24 @@ ok "a time-out is 124, output so far is kept" \
 ok "time-out said" grep -q 'killed after 2 s' err
 ok "output before it" grep -qx before out
 ok "L1's end is 125" exits 125 "$rig" sh -c 'echo c >/proc/sysrq-trigger' 2>err
-ok "with its console's tail" grep -q 'console:.*sysrq triggered crash' err
+ok "with its console's tail" grep -q 'console:.*sysrq_handle_crash' err
 ok "QEMU's end is 125" exits 125 "$rig" --cpu no-such-cpu true 2>err
 ok "with its words" grep -q 'no-such-cpu' err
 ok "no kernel: what to run" exits 125 env LUPINE_CACHE="$work/none" "$rig" true 2>err
 ok "in a line" grep -q "L1's kernel missing; run $here/setup" err
+ok "a module that does not exist is 125" exits 125 "$rig" --modprobe no-such-module true 2>err
+ok "and named" grep -q 'cannot load module no-such-module' err
+ok "a file to copy that does not exist is 125" exits 125 "$rig" --copy no-such-file true 2>err
+ok "and named" grep -qx 'rig: --copy no-such-file: no such file' err
+ok "an unknown option is 125" exits 125 "$rig" --no-such-option true 2>err
+ok "--auto in a machine with KVM runs the command there" \
+	exits 124 "$rig" --timeout 100 "$rig" --auto --timeout 1 sleep 1000
+ok "tap devices, modules on demand, files of the host in /tmp" \
+	exits 0 "$rig" --timeout 100 --modprobe loop sh -ec "
+		ip tuntap add name tap0 mode tap; ip link set tap0 up; ip link add br0 type bridge
+		test -b /dev/loop0; test -s $work/bytes; test -d /sys/kernel/debug/kvm
+		mkdir -p /tmp/new/folder"
+ok "what it writes is not here" test ! -e /tmp/new/folder
 
 cc -O2 -Wall -Wextra -Werror -o probe "$here/kvm_probe.c" || exit 1
 "$rig" --timeout 100 ./probe >one 2>&1 &
@@ -71,13 +84,14 @@ ok "icount, second" exits 0 "$rig" --icount --timeout 100 ./probe >two
 ok "agree within 0.5 %" awk '{ n[NR] = $4 } END {
 	d = n[1] - n[2]; if (d < 0) d = -d; exit !(NR == 2 && d <= n[1] / 200) }' one two
 
-"$rig" sleep 1000 &
+mkdir tmp
+TMPDIR=$work/tmp "$rig" sleep 1000 &
 running=$!
 sleep 4
 kill -TERM $running
 wait $running
 ok "SIGTERM ends it" test $? -eq 143
 ok "with its QEMU" sh -c '! pgrep -P '$running
-ok "and no folder is left" sh -c '! ls -d '"${TMPDIR:-/tmp}"'/rig-* 2>/dev/null'
+ok "and no folder is left" rmdir tmp
 
 [ $failures -eq 0 ]
