@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "layout.h"
+#include "low_memory.h"
 #include "tables.h"
 
 struct acpi_rsdp { /* 5.2.5.3 */
@@ -326,21 +326,21 @@ int acpi_write(const struct guest_mem *mem, const struct boot_config *config, ui
 		sizeof(struct acpi_madt) + config->cpus * sizeof(struct madt_lapic);
 	const size_t dsdt_size =
 		sizeof(struct acpi_dsdt) + config->nr_devices * sizeof(struct aml_virtio);
-	const uint64_t madt = LAYOUT_ACPI + sizeof(struct tables), dsdt = madt + madt_size;
+	const uint64_t madt = LOW_ACPI + sizeof(struct tables), dsdt = madt + madt_size;
 
 	if (config->cpus > BOOT_MAX_CPUS || config->nr_devices > BOOT_MAX_DEVICES)
 		return -EINVAL;
-	struct tables *t = mem_at(mem, LAYOUT_ACPI, sizeof(*t) + madt_size + dsdt_size);
+	struct tables *t = mem_at(mem, LOW_ACPI, sizeof(*t) + madt_size + dsdt_size);
 	if (!t)
 		return -EFAULT;
 
-	fill_rsdp(&t->rsdp, LAYOUT_ACPI + offsetof(struct tables, xsdt));
-	t->xsdt.fadt = LAYOUT_ACPI + offsetof(struct tables, fadt);
+	fill_rsdp(&t->rsdp, LOW_ACPI + offsetof(struct tables, xsdt));
+	t->xsdt.fadt = LOW_ACPI + offsetof(struct tables, fadt);
 	t->xsdt.madt = madt;
 	finish(&t->xsdt.header, "XSDT", 1, sizeof(t->xsdt));
 	fill_fadt(&t->fadt, dsdt);
 	fill_madt(mem_at(mem, madt, madt_size), config->cpus, madt_size);
 	fill_dsdt(mem_at(mem, dsdt, dsdt_size), config, dsdt_size);
-	*rsdp = LAYOUT_ACPI;
+	*rsdp = LOW_ACPI;
 	return 0;
 }

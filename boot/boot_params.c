@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "layout.h"
+#include "low_memory.h"
 #include "source.h"
 #include "tables.h"
 
@@ -22,7 +22,7 @@ static const struct setup_header elf_header = {
 	.loadflags = LOADED_HIGH,
 	.initrd_addr_max = 0x7fffffff,
 	.kernel_alignment = 0x1000000,
-	.cmdline_size = LAYOUT_CMDLINE_END - LAYOUT_CMDLINE - 1, /* COMMAND_LINE_SIZE on x86 */
+	.cmdline_size = LOW_CMDLINE_END - LOW_CMDLINE - 1, /* COMMAND_LINE_SIZE on x86 */
 };
 
 static void add_e820(struct boot_params *bp, uint64_t start, uint64_t end, uint32_t type)
@@ -38,12 +38,12 @@ static int write_cmdline(const struct guest_mem *mem, const char *cmdline, struc
 {
 	const size_t len = strlen(cmdline);
 
-	if (len > bp->hdr.cmdline_size || len >= LAYOUT_CMDLINE_END - LAYOUT_CMDLINE)
+	if (len > bp->hdr.cmdline_size || len >= LOW_CMDLINE_END - LOW_CMDLINE)
 		return source_refuse(why, -E2BIG,
 				     "the command line is longer than the kernel takes "
 				     "(2047 characters)");
-	bp->hdr.cmd_line_ptr = LAYOUT_CMDLINE;
-	return mem_write(mem, LAYOUT_CMDLINE, cmdline, len + 1);
+	bp->hdr.cmd_line_ptr = LOW_CMDLINE;
+	return mem_write(mem, LOW_CMDLINE, cmdline, len + 1);
 }
 
 /* As high as it may go, for the kernel to have its low memory in one piece. */
@@ -81,26 +81,26 @@ static int write_rng_seed(const struct guest_mem *mem, const struct boot_config 
 	} data = { .head = { .type = SETUP_RNG_SEED, .len = sizeof(data.seed) } };
 
 	memcpy(data.seed, config->rng_seed, sizeof(data.seed));
-	bp->hdr.setup_data = LAYOUT_SETUP_DATA;
-	return mem_write(mem, LAYOUT_SETUP_DATA, &data, sizeof(data));
+	bp->hdr.setup_data = LOW_SETUP_DATA;
+	return mem_write(mem, LOW_SETUP_DATA, &data, sizeof(data));
 }
 
 int boot_params_write(const struct guest_mem *mem, const struct kernel_image *kernel,
 		      const struct boot_config *config, uint64_t *zero_page, const char **why)
 {
-	struct boot_params *bp = mem_at(mem, LAYOUT_ZERO_PAGE, sizeof(*bp));
+	struct boot_params *bp = mem_at(mem, LOW_ZERO_PAGE, sizeof(*bp));
 	const uint64_t low_end = mem->region[0].size;
 	uint64_t rsdp;
 
 	*why = "the guest's memory is too small";
-	if (!bp || low_end < LAYOUT_KERNEL_MIN)
+	if (!bp || low_end < LOW_KERNEL_MIN)
 		return -ENOSPC;
 
 	bp->hdr = kernel->has_header ? kernel->header : elf_header;
 	bp->hdr.type_of_loader = LOADER_UNDEFINED;
-	add_e820(bp, 0, LAYOUT_EBDA, E820_RAM);
-	add_e820(bp, LAYOUT_EBDA, LAYOUT_KERNEL_MIN, E820_RESERVED);
-	add_e820(bp, LAYOUT_KERNEL_MIN, low_end, E820_RAM);
+	add_e820(bp, 0, LOW_EBDA, E820_RAM);
+	add_e820(bp, LOW_EBDA, LOW_KERNEL_MIN, E820_RESERVED);
+	add_e820(bp, LOW_KERNEL_MIN, low_end, E820_RAM);
 	if (mem->nr > 1)
 		add_e820(bp, mem->region[1].gpa, mem->region[1].gpa + mem->region[1].size,
 			 E820_RAM);
@@ -117,6 +117,6 @@ int boot_params_write(const struct guest_mem *mem, const struct kernel_image *ke
 	if (err)
 		return err;
 	bp->acpi_rsdp_addr = rsdp;
-	*zero_page = LAYOUT_ZERO_PAGE;
+	*zero_page = LOW_ZERO_PAGE;
 	return 0;
 }

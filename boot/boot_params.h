@@ -16,8 +16,9 @@
 #define BOOT_MAX_DEVICES 19u /* GSI 5 to 23 */
 
 /*
- * The ACPI sleep control register: a kernel with ACPI powers off by an 8-bit write of
- * BOOT_SLEEP_OFF (ACPI 6.3, 4.8.3.7: SLP_EN, sleep type 5), and may read it (0).
+ * The ACPI sleep control and status register (ACPI 6.3, 4.8.3.7): a kernel with ACPI powers off by
+ * an 8-bit write of BOOT_SLEEP_OFF (SLP_EN, sleep type 5). Other writes mean nothing, it reads as
+ * 0.
  */
 #define BOOT_SLEEP_PORT 0x600u
 #define BOOT_SLEEP_OFF	0x34u

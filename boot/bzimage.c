@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "formats.h"
-#include "layout.h"
+#include "low_memory.h"
 
 #define SECTOR	      512u
 #define HEADER_OFFSET 0x1f1u
@@ -57,10 +57,10 @@ static int choose_address(const struct setup_header *header, const struct guest_
 		return source_refuse(why, -ENOEXEC, "is a bzImage with a wrong kernel_alignment");
 	*gpa = header->pref_address;
 	if (header->relocatable_kernel && !mem_at(mem, *gpa, header->init_size))
-		*gpa = align < LAYOUT_KERNEL_MIN ? LAYOUT_KERNEL_MIN : align;
-	if (*gpa < LAYOUT_KERNEL_MIN)
+		*gpa = align < LOW_KERNEL_MIN ? LOW_KERNEL_MIN : align;
+	if (*gpa < LOW_KERNEL_MIN)
 		return source_refuse(why, -ENOEXEC, "is a bzImage to be loaded below 1 MiB");
-	if (*gpa > LAYOUT_KERNEL_MAX || header->init_size > LAYOUT_KERNEL_MAX - *gpa)
+	if (*gpa > LOW_KERNEL_MAX || header->init_size > LOW_KERNEL_MAX - *gpa)
 		return source_refuse(why, -ENOEXEC, "is a bzImage that needs memory above 1 GiB");
 	if (!mem_at(mem, *gpa, header->init_size))
 		return source_refuse(why, -ENOSPC, "does not fit into the guest's memory");

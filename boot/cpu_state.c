@@ -4,7 +4,7 @@
 #include <asm/processor-flags.h>
 #include <errno.h>
 
-#include "layout.h"
+#include "low_memory.h"
 
 #define PTE_PRESENT 0x1u
 #define PTE_WRITE   0x2u
@@ -42,17 +42,17 @@ static const struct kvm_segment boot_ds = {
 /* Identity mapping of the first GiB by 2 MiB pages: the kernel lies there, and makes its own. */
 int cpu_state_write_tables(const struct guest_mem *mem)
 {
-	uint64_t *pml4 = mem_at(mem, LAYOUT_PML4, 4096);
-	uint64_t *pdpt = mem_at(mem, LAYOUT_PDPT, 4096);
-	uint64_t *pd = mem_at(mem, LAYOUT_PD, 4096);
+	uint64_t *pml4 = mem_at(mem, LOW_PML4, 4096);
+	uint64_t *pdpt = mem_at(mem, LOW_PDPT, 4096);
+	uint64_t *pd = mem_at(mem, LOW_PD, 4096);
 
 	if (!pml4 || !pdpt || !pd)
 		return -EFAULT;
-	pml4[0] = LAYOUT_PDPT | PTE_PRESENT | PTE_WRITE;
-	pdpt[0] = LAYOUT_PD | PTE_PRESENT | PTE_WRITE;
+	pml4[0] = LOW_PDPT | PTE_PRESENT | PTE_WRITE;
+	pdpt[0] = LOW_PD | PTE_PRESENT | PTE_WRITE;
 	for (uint64_t i = 0; i < 512; i++)
 		pd[i] = i << 21 | PTE_PRESENT | PTE_WRITE | PTE_LARGE;
-	return mem_write(mem, LAYOUT_GDT, gdt, sizeof(gdt));
+	return mem_write(mem, LOW_GDT, gdt, sizeof(gdt));
 }
 
 /*
@@ -65,13 +65,13 @@ void cpu_state_set(struct kvm_sregs *sregs, struct kvm_regs *regs, uint64_t entr
 {
 	sregs->cs = boot_cs;
 	sregs->ds = sregs->es = sregs->fs = sregs->gs = sregs->ss = boot_ds;
-	sregs->gdt.base = LAYOUT_GDT;
+	sregs->gdt.base = LOW_GDT;
 	sregs->gdt.limit = sizeof(gdt) - 1;
 	sregs->idt.base = 0;
 	sregs->idt.limit = 0;
 	sregs->cr0 = X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_AM |
 		     X86_CR0_PG;
-	sregs->cr3 = LAYOUT_PML4;
+	sregs->cr3 = LOW_PML4;
 	sregs->cr4 = X86_CR4_PAE;
 	sregs->efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NX;
 	*regs = (struct kvm_regs){ .rip = entry, .rsi = zero_page, .rflags = X86_EFLAGS_FIXED };

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "formats.h"
-#include "layout.h"
+#include "low_memory.h"
 
 #define ELF_MAX_PHDRS 64 /* vmlinux has five */
 
@@ -48,9 +48,9 @@ static int check_segment(const Elf64_Phdr *ph, const struct source *src,
 	if (file_end > src->size)
 		return source_refuse(why, -ENOEXEC,
 				     "is an ELF cut short: a segment lies beyond its end");
-	if (ph->p_paddr < LAYOUT_KERNEL_MIN)
+	if (ph->p_paddr < LOW_KERNEL_MIN)
 		return source_refuse(why, -ENOEXEC, "is an ELF with a segment below 1 MiB");
-	if (end > LAYOUT_KERNEL_MAX)
+	if (end > LOW_KERNEL_MAX)
 		return source_refuse(why, -ENOEXEC, "is an ELF with a segment above 1 GiB");
 	if (!mem_at(mem, ph->p_paddr, ph->p_memsz))
 		return source_refuse(why, -ENOSPC, "does not fit into the guest's memory");

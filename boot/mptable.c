@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "layout.h"
+#include "low_memory.h"
 #include "tables.h"
 
 #define APIC_VERSION   0x14u
@@ -116,17 +116,17 @@ int mptable_write(const struct guest_mem *mem, const struct boot_config *config)
 
 	if (cpus < 1 || cpus > BOOT_MAX_CPUS)
 		return -EINVAL;
-	_Static_assert(LAYOUT_MPTABLE + sizeof(struct mp_table) +
+	_Static_assert(LOW_MPTABLE + sizeof(struct mp_table) +
 				       BOOT_MAX_CPUS * sizeof(struct mp_cpu) +
 				       sizeof(struct mp_rest) <=
-			       LAYOUT_MPTABLE_END,
+			       LOW_MPTABLE_END,
 		       "the table outgrows its KiB");
-	struct mp_table *t = mem_at(mem, LAYOUT_MPTABLE, table_size(cpus));
+	struct mp_table *t = mem_at(mem, LOW_MPTABLE, table_size(cpus));
 	if (!t)
 		return -EFAULT;
 
 	t->pointer = (struct mp_pointer){ .signature = "_MP_",
-					  .table = LAYOUT_MPTABLE + sizeof(t->pointer),
+					  .table = LOW_MPTABLE + sizeof(t->pointer),
 					  .length = 1,
 					  .revision = 4 };
 	t->pointer.checksum = checksum(&t->pointer, sizeof(t->pointer));
