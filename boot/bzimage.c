@@ -104,6 +104,8 @@ static int unpack_and_load(const struct source *src, struct extent code,
 	    header->payload_length > code.len - header->payload_offset)
 		return source_refuse(why, -ENOEXEC,
 				     "is a bzImage whose payload lies beyond its end");
+	if (header->payload_length == 0)
+		return source_refuse(why, -ENOEXEC, "is a bzImage without a payload");
 	if (header->init_size > mem->region[0].size)
 		return source_refuse(why, -ENOSPC, "does not fit into the guest's memory");
 

@@ -57,11 +57,9 @@ static int check_segment(const Elf64_Phdr *ph, const struct source *src,
 	return 0;
 }
 
-/* In memory, or in the file: source_place() gives each byte once. */
 static bool overlap(const Elf64_Phdr *a, const Elf64_Phdr *b)
 {
-	return (a->p_paddr < b->p_paddr + b->p_memsz && b->p_paddr < a->p_paddr + a->p_memsz) ||
-	       (a->p_offset < b->p_offset + b->p_filesz && b->p_offset < a->p_offset + a->p_filesz);
+	return a->p_paddr < b->p_paddr + b->p_memsz && b->p_paddr < a->p_paddr + a->p_memsz;
 }
 
 int elf_load(const struct source *src, const struct guest_mem *mem, struct kernel_image *kernel,

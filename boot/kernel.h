@@ -28,7 +28,6 @@ struct kernel_image {
  * Loads the kernel in @fd (a regular file, stays open and is the caller's).
  * @unpack: of a bzImage load the ELF inside its payload, so that the guest does not decompress;
  * otherwise place the bzImage as the 64-bit boot protocol says and enter it there.
- * ELF segments are mapped privately from the file where alignment allows, else copied.
  * @mem is fresh (zero): bss is not cleared. The kernel lies between 1 MiB and 1 GiB afterwards.
  * -EINVAL not a file with bytes in it, -ENOEXEC not a (sound) 64-bit kernel, -ENOTSUP a payload
  * packed in another way (load it with @unpack off), -ENOSPC memory too small, others from the host.
