@@ -55,6 +55,8 @@ def from_program(manifest, root):
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.suffix == ".c":
         program.compile_static([source], target)
+    elif source.suffix == ".go":
+        program.compile_go(source, target)
     else:
         shutil.copyfile(source, target)
         target.chmod(0o755)
