@@ -21,7 +21,7 @@ struct virtio_blk {
 	struct blk_file file;
 	struct rate_limiter limiter;
 	struct virtio_blk_config config;
-	bool option_writethrough, writethrough;
+	bool writethrough; /* as negotiated: no FLUSH, no cache */
 	char id[VIRTIO_BLK_ID_BYTES];
 	struct virtqueue_chain chain; /* the request at hand */
 };
@@ -197,39 +197,9 @@ static int blk_start(struct virtio_device *device)
 {
 	struct virtio_blk *blk = (struct virtio_blk *)device;
 
-	/* A driver without flushes takes every completed write for safe (5.2.5). */
-	if (!virtio_device_has(device, VIRTIO_BLK_F_FLUSH) &&
-	    !virtio_device_has(device, VIRTIO_BLK_F_CONFIG_WCE))
-		blk->writethrough = true;
+	/* A driver that knows no flushes takes every completed write for safe (5.2.6.2). */
+	blk->writethrough = !virtio_device_has(device, VIRTIO_BLK_F_FLUSH);
 	return 0;
-}
-
-static void set_cache_mode(struct virtio_blk *blk, bool writethrough)
-{
-	blk->writethrough = writethrough;
-	blk->config.wce = !writethrough;
-}
-
-static void blk_write_config(struct virtio_device *device, uint32_t offset, const void *data,
-			     uint32_t len)
-{
-	struct virtio_blk *blk = (struct virtio_blk *)device;
-
-	if (offset != offsetof(struct virtio_blk_config, wce) || len != 1 ||
-	    !virtio_device_has(device, VIRTIO_BLK_F_CONFIG_WCE))
-		return;
-	const bool writethrough = *(const uint8_t *)data == 0;
-	/* What was written before is promised from now on as well. */
-	if (writethrough && !blk->writethrough && blk_file_flush(&blk->file) < 0)
-		return;
-	set_cache_mode(blk, writethrough);
-}
-
-static void blk_stop(struct virtio_device *device)
-{
-	struct virtio_blk *blk = (struct virtio_blk *)device;
-
-	set_cache_mode(blk, blk->option_writethrough);
 }
 
 static int blk_flush(struct virtio_device *device)
@@ -256,8 +226,6 @@ static const struct virtio_device_ops blk_ops = {
 	.notify = blk_notify,
 	.serve = blk_serve,
 	.ready = blk_ready,
-	.write_config = blk_write_config,
-	.stop = blk_stop,
 	.flush = blk_flush,
 	.destroy = blk_destroy,
 };
@@ -291,22 +259,23 @@ static void describe(struct virtio_blk *blk, const struct virtio_blk_options *op
 	config->max_discard_seg = config->max_write_zeroes_seg = RANGES_MAX;
 	config->discard_sector_alignment = blk->file.physical_block / BLK_SECTOR;
 	config->write_zeroes_may_unmap = 1;
-	blk->option_writethrough = options->writethrough;
-	set_cache_mode(blk, options->writethrough);
 
 	base->config = config;
 	base->config_len = offsetof(struct virtio_blk_config, unused1);
 	base->offered = 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_F_RING_RESET |
 			1ull << VIRTIO_RING_F_EVENT_IDX | 1ull << VIRTIO_RING_F_INDIRECT_DESC |
-			1ull << VIRTIO_BLK_F_SEG_MAX | 1ull << VIRTIO_BLK_F_BLK_SIZE |
-			1ull << VIRTIO_BLK_F_TOPOLOGY | 1ull << VIRTIO_BLK_F_FLUSH |
-			1ull << VIRTIO_BLK_F_CONFIG_WCE;
+			1ull << VIRTIO_BLK_F_SEG_MAX;
+	/* Of the rest, what the guest has a use for: each field it reads is an exit of its boot. */
 	if (base->nr_queues > 1)
 		base->offered |= 1ull << VIRTIO_BLK_F_MQ;
+	if (options->direct)
+		base->offered |= 1ull << VIRTIO_BLK_F_BLK_SIZE | 1ull << VIRTIO_BLK_F_TOPOLOGY;
 	if (options->read_only)
 		base->offered |= 1ull << VIRTIO_BLK_F_RO;
 	else
 		base->offered |= 1ull << VIRTIO_BLK_F_DISCARD | 1ull << VIRTIO_BLK_F_WRITE_ZEROES;
+	if (!options->read_only && !options->writethrough)
+		base->offered |= 1ull << VIRTIO_BLK_F_FLUSH;
 }
 
 int virtio_blk_create(const struct virtio_blk_options *options, const struct guest_mem *mem,

@@ -18,8 +18,8 @@ struct virtio_blk_options {
 	bool read_only;
 	bool direct; /* past the host's page cache (O_DIRECT) */
 	/*
-	 * A write is on stable storage before it completes. Otherwise (writeback) after the flush
-	 * that follows it. A driver that knows no flushes gets the former in any case.
+	 * A write is on stable storage when it completes. Otherwise (writeback) when the flush that
+	 * follows it does. A driver that knows no flushes gets the former in any case.
 	 */
 	bool writethrough;
 	unsigned int queues; /* 1 (also for 0) to VIRTIO_BLK_QUEUES_MAX: one a vCPU is best */

@@ -91,8 +91,6 @@ void virtio_device_reset(struct virtio_device *device)
 {
 	for (unsigned int i = 0; i < device->nr_queues; i++)
 		virtio_device_stop_queue(device, i);
-	if ((device->status & VIRTIO_CONFIG_S_DRIVER_OK) && device->ops->stop)
-		device->ops->stop(device);
 	device->negotiated = 0;
 	device->status = 0;
 	atomic_store(&device->irq_status, 0);

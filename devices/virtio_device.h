@@ -13,9 +13,10 @@
  *
  * System calls that code under devices/ makes after set-up, for the sandbox:
  *   event loop thread: write (eventfds: interrupt, requeue), preadv2, pwritev2, fdatasync,
- * fallocate (disks), readv, writev (tap), read, write (serial), timerfd_settime and clock_gettime
- * (rate limits), futex (the lock) vCPU threads:      the same, since a register write may serve a
- * queue; ioctl(TUNSETOFFLOAD) on the tap when a driver goes to DRIVER_OK
+ * fallocate (disks), readv, writev (tap), read, sendmsg, sendto (stream sockets), write (serial),
+ * timerfd_settime and clock_gettime (rate limits), futex (the lock) vCPU threads:      the same,
+ * since a register write may serve a queue; ioctl(TUNSETOFFLOAD) on the tap when a driver goes to
+ * DRIVER_OK
  */
 #ifndef LUPINE_VIRTIO_DEVICE_H
 #define LUPINE_VIRTIO_DEVICE_H
@@ -48,16 +49,11 @@ struct virtio_device_ops {
 	int64_t (*serve)(struct virtio_device *device, unsigned int queue,
 			 struct virtqueue_chain *chain);
 	bool (*ready)(struct virtio_device *device, unsigned int queue);
-	/* Optional: a write to the configuration space, of 1, 2, 4 or 8 bytes anywhere in it. */
-	void (*write_config)(struct virtio_device *device, uint32_t offset, const void *data,
-			     uint32_t len);
 	/*
 	 * Optional: @queue is reset, alone (2.6.1) or with the device: nothing of it is in flight
 	 * afterwards, and it is not touched before it runs again.
 	 */
 	void (*stop_queue)(struct virtio_device *device, unsigned int queue);
-	/* Optional: the device is reset; its queues were stopped. Undoes start. */
-	void (*stop)(struct virtio_device *device);
 	/* Makes acknowledged writes durable; -errno. NULL where there is nothing to keep. */
 	int (*flush)(struct virtio_device *device);
 	/* Closes and frees everything, @device included. Not held under the lock. */

@@ -300,26 +300,14 @@ static void write_register(struct virtio_mmio *mmio, uint32_t offset, uint32_t v
 	}
 }
 
-static void write_config(struct virtio_device *device, uint32_t at, const void *data, uint32_t len)
-{
-	if (!device->ops->write_config || at >= device->config_len || len > device->config_len - at)
-		return;
-	pthread_mutex_lock(&device->lock);
-	if (device->status & VIRTIO_CONFIG_S_FEATURES_OK)
-		device->ops->write_config(device, at, data, len);
-	pthread_mutex_unlock(&device->lock);
-}
-
 void virtio_mmio_write(struct virtio_mmio *mmio, uint32_t offset, const void *data, uint32_t len)
 {
 	uint32_t value;
 
-	if (offset >= VIRTIO_MMIO_CONFIG) {
-		write_config(mmio->device, offset - VIRTIO_MMIO_CONFIG, data, len);
-		return;
-	}
-	/* Registers are 32 bits wide and aligned (4.2.2.2). */
-	if (len != sizeof(value) || offset % sizeof(value) != 0)
+	/* Registers are 32 bits wide and aligned (4.2.2.2); no device here has configuration that a
+	 * driver may write.
+	 */
+	if (len != sizeof(value) || offset % sizeof(value) != 0 || offset >= VIRTIO_MMIO_CONFIG)
 		return;
 	memcpy(&value, data, sizeof(value));
 	if (offset == VIRTIO_MMIO_INTERRUPT_ACK) {

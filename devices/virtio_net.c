@@ -10,150 +10,195 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
-#include "net_tap.h"
+#include "net_backend.h"
+#include "virtio_net_rx.h"
 
-enum { QUEUE_RX, QUEUE_TX, NR_QUEUES };
-
-#define HEADER_LEN sizeof(struct virtio_net_hdr_v1)
+/* Queues: receive 0, transmit 0, receive 1, ...; with several pairs a control queue at the end. */
+struct pair {
+	struct event_source source; /* first: the handler is handed this */
+	struct virtio_net *net;
+	unsigned int index;
+	struct net_backend *backend;
+	struct virtio_net_rx rx;
+};
 
 struct virtio_net {
 	struct virtio_device base; /* first: operations are handed this */
-	struct event_source tap; /* edge-triggered: readable is told once */
 	struct event_loop *loop;
 	struct virtio_net_config config;
-	struct virtqueue_chain rx; /* the buffer for the next packet, if have_rx */
-	bool have_rx;
-	struct virtqueue_chain tx;
+	struct rate_limiter rx_limiter, tx_limiter;
+	struct virtqueue_chain chain; /* the packet or command at hand */
+	unsigned int nr_pairs;
+	struct pair pairs[];
 };
 
-static struct virtio_net *net_of(struct event_source *tap)
+#define BIT(name) (1ull << VIRTIO_NET_F_##name)
+
+static bool is_control(const struct virtio_net *net, unsigned int queue)
 {
-	return (struct virtio_net *)((char *)tap - offsetof(struct virtio_net, tap));
+	/* Without MQ negotiated it is the third (5.1.2), where the second pair would be. */
+	const unsigned int pairs =
+		virtio_device_has(&net->base, VIRTIO_NET_F_MQ) ? net->nr_pairs : 1;
+
+	return queue == 2 * pairs && virtio_device_has(&net->base, VIRTIO_NET_F_CTRL_VQ);
 }
 
-/* Packets from the guest. What the host does not take is lost, as on any wire. */
+static bool link_up(const struct virtio_net *net)
+{
+	return (net->config.status & VIRTIO_NET_S_LINK_UP) != 0;
+}
+
+/* A packet from the guest. What the host does not take is lost, as on any wire. */
+static void transmit(struct virtio_net *net, struct net_backend *backend,
+		     const struct virtqueue_chain *chain)
+{
+	if (chain->out_len < NET_HEADER_LEN) {
+		virtio_device_fail(&net->base, "packet shorter than its header");
+		return;
+	}
+	rate_limiter_charge(&net->tx_limiter, chain->out_len - NET_HEADER_LEN);
+	if (link_up(net))
+		backend->ops->send(backend, chain->iov, chain->nr_out, (size_t)chain->out_len);
+}
+
+/* Steers packets to the first @count pairs. */
+static bool use_pairs(struct virtio_net *net, unsigned int count)
+{
+	bool ok = true;
+
+	for (unsigned int i = 0; i < net->nr_pairs && net->nr_pairs > 1; i++) {
+		struct net_backend *backend = net->pairs[i].backend;
+
+		ok = backend->ops->enable(backend, i < count) == 0 && ok;
+	}
+	return ok;
+}
+
+/* A command (5.1.6.5): class, number, data; answered with one byte. */
+static int64_t control(struct virtio_net *net, struct virtqueue_chain *chain)
+{
+	uint8_t *ack = virtqueue_chain_take_last(chain);
+	struct virtio_net_ctrl_hdr header;
+	uint16_t count;
+
+	if (!ack || !virtqueue_chain_take(chain, &header, sizeof(header))) {
+		virtio_device_fail(&net->base, "command without room for header and answer");
+		return 0;
+	}
+	*ack = VIRTIO_NET_ERR;
+	if (header.class == VIRTIO_NET_CTRL_MQ && header.cmd == VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET &&
+	    virtio_device_has(&net->base, VIRTIO_NET_F_MQ) &&
+	    virtqueue_chain_take(chain, &count, sizeof(count)) && count >= 1 &&
+	    count <= net->nr_pairs && use_pairs(net, count))
+		*ack = VIRTIO_NET_OK;
+	return chain->in_len == 0;
+}
+
 static int64_t net_serve(struct virtio_device *device, unsigned int queue,
 			 struct virtqueue_chain *chain)
 {
-	const struct virtio_net *net = (struct virtio_net *)device;
+	struct virtio_net *net = (struct virtio_net *)device;
 
-	(void)queue;
-	if (chain->out_len < HEADER_LEN) {
-		virtio_device_fail(device, "packet shorter than its header");
-		return 0;
-	}
-	(void)!writev(net->tap.fd, chain->iov, chain->nr_out);
+	if (is_control(net, queue))
+		return control(net, chain);
+	transmit(net, net->pairs[queue / 2].backend, chain);
 	return 0;
 }
 
-/* The tap leaves num_buffers alone, which a driver may rely on being 1 (5.1.6.4.1). */
-static void set_num_buffers(const struct virtqueue_chain *chain, uint16_t value)
+static bool net_ready(struct virtio_device *device, unsigned int queue)
 {
-	size_t at = offsetof(struct virtio_net_hdr_v1, num_buffers);
-	const uint8_t bytes[sizeof(value)] = { (uint8_t)value, (uint8_t)(value >> 8) };
-	size_t done = 0;
+	struct virtio_net *net = (struct virtio_net *)device;
 
-	for (const struct iovec *iov = chain->iov; done < sizeof(bytes); iov++) {
-		for (; at < iov->iov_len && done < sizeof(bytes); at++, done++)
-			((uint8_t *)iov->iov_base)[at] = bytes[done];
-		at -= iov->iov_len;
-	}
-}
-
-/* Makes sure of a buffer for the next packet. 1, 0 when the driver has none, -EINVAL. */
-static int get_rx_buffer(struct virtio_net *net)
-{
-	struct virtqueue *vq = &net->base.queues[QUEUE_RX];
-
-	if (net->have_rx)
-		return 1;
-	const int got = virtqueue_pop(vq, &net->rx);
-	if (got <= 0)
-		return got;
-	if (net->rx.nr_out > 0 || net->rx.in_len < HEADER_LEN) {
-		vq->error = "receive buffer that cannot hold a header";
-		return -EINVAL;
-	}
-	net->have_rx = true;
-	return 1;
+	if (is_control(net, queue))
+		return true;
+	struct net_backend *backend = net->pairs[queue / 2].backend;
+	return rate_limiter_ready(&net->tx_limiter) &&
+	       (!backend->ops->can_send || backend->ops->can_send(backend));
 }
 
 /*
- * Packets to the guest: until the tap has no more, the driver no more buffers, or the budget is
- * spent. Waiting for the tap ends with its edge, waiting for buffers with a notify.
+ * Packets to the guest: until the wire has no more, the driver no more buffers, or the budget is
+ * spent. Waiting for the wire ends with its edge, waiting for buffers with a notify.
  */
-static void receive(struct virtio_net *net)
+static void receive(struct virtio_net *net, struct pair *pair)
 {
-	struct virtqueue *vq = &net->base.queues[QUEUE_RX];
+	const unsigned int queue = 2 * pair->index;
+	struct virtqueue *vq = &net->base.queues[queue];
 	uint32_t budget = vq->size;
-	int got = 1;
 
+	if (!link_up(net))
+		return;
 	virtqueue_mute(vq);
-	for (;;) {
-		ssize_t n = 0;
+	do {
+		ssize_t n = -EAGAIN;
 
-		while (budget > 0 && (got = get_rx_buffer(net)) > 0) {
-			n = readv(net->tap.fd, net->rx.iov, net->rx.nr_in);
-			if (n < (ssize_t)HEADER_LEN)
-				break;
-			set_num_buffers(&net->rx, 1);
-			virtqueue_push(vq, net->rx.head, (uint32_t)n);
-			net->have_rx = false;
+		while (budget > 0 && rate_limiter_ready(&net->rx_limiter) &&
+		       (n = virtio_net_rx_packet(&pair->rx, vq, pair->backend)) > 0) {
+			rate_limiter_charge(&net->rx_limiter, (uint64_t)n - NET_HEADER_LEN);
 			budget--;
 		}
-		virtio_device_publish(&net->base, QUEUE_RX);
-		if (got < 0) {
-			virtio_device_fail_queue(&net->base, QUEUE_RX);
+		virtio_device_publish(&net->base, queue);
+		if (n == -EINVAL)
+			virtio_device_fail_queue(&net->base, queue);
+		if (budget == 0)
+			virtio_device_requeue(&net->base, queue);
+		if (n != 0) /* the driver's new buffers are not needed to go on: stay deaf */
 			return;
-		}
-		if (budget == 0) {
-			virtio_device_requeue(&net->base, QUEUE_RX);
-			return;
-		}
-		if (got > 0) /* the tap is empty: stay deaf to new buffers, they are not needed */
-			return;
-		if (!virtqueue_listen(vq))
-			return;
-	}
-}
-
-static void tap_ready(struct event_source *tap, uint32_t events)
-{
-	struct virtio_net *net = net_of(tap);
-
-	(void)events;
-	pthread_mutex_lock(&net->base.lock);
-	virtio_device_notify(&net->base, QUEUE_RX);
-	pthread_mutex_unlock(&net->base.lock);
+	} while (virtqueue_listen(vq));
 }
 
 static void net_notify(struct virtio_device *device, unsigned int queue)
 {
 	struct virtio_net *net = (struct virtio_net *)device;
 
-	if (queue == QUEUE_RX)
-		receive(net);
-	else
-		virtio_device_drain(device, QUEUE_TX, &net->tx);
+	if (queue % 2 == 1 || is_control(net, queue))
+		virtio_device_drain(device, queue, &net->chain);
+	else if (queue / 2 < net->nr_pairs)
+		receive(net, &net->pairs[queue / 2]);
 }
 
-/* 5.1.3.1: segmentation needs checksums, ECN needs segmentation. */
+static void wire_ready(struct event_source *source, uint32_t events)
+{
+	struct pair *pair = (struct pair *)source;
+	struct virtio_device *device = &pair->net->base;
+
+	pthread_mutex_lock(&device->lock);
+	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+		virtio_device_notify(device, 2 * pair->index);
+	if (events & EPOLLOUT)
+		virtio_device_notify(device, 2 * pair->index + 1);
+	pthread_mutex_unlock(&device->lock);
+}
+
+static void notify_all(struct virtio_net *net)
+{
+	for (unsigned int i = 0; i < 2 * net->nr_pairs; i++)
+		virtio_device_notify(&net->base, i);
+}
+
+static void refilled(void *context)
+{
+	struct virtio_net *net = context;
+
+	pthread_mutex_lock(&net->base.lock);
+	notify_all(net);
+	pthread_mutex_unlock(&net->base.lock);
+}
+
+/* 5.1.3.1: segmentation needs checksums, ECN needs segmentation, queues need their control. */
 static bool net_accept(uint64_t features)
 {
 	static const struct {
 		uint64_t feature, needs_one_of;
 	} rules[] = {
-#define F(name) (1ull << VIRTIO_NET_F_##name)
-		{ F(HOST_TSO4), F(CSUM) },
-		{ F(HOST_TSO6), F(CSUM) },
-		{ F(HOST_ECN), F(HOST_TSO4) | F(HOST_TSO6) },
-		{ F(GUEST_TSO4), F(GUEST_CSUM) },
-		{ F(GUEST_TSO6), F(GUEST_CSUM) },
-		{ F(GUEST_ECN), F(GUEST_TSO4) | F(GUEST_TSO6) },
-#undef F
+		{ BIT(HOST_TSO4), BIT(CSUM) },
+		{ BIT(HOST_TSO6), BIT(CSUM) },
+		{ BIT(HOST_ECN), BIT(HOST_TSO4) | BIT(HOST_TSO6) },
+		{ BIT(GUEST_TSO4), BIT(GUEST_CSUM) },
+		{ BIT(GUEST_TSO6), BIT(GUEST_CSUM) },
+		{ BIT(GUEST_ECN), BIT(GUEST_TSO4) | BIT(GUEST_TSO6) },
+		{ BIT(MQ), BIT(CTRL_VQ) },
 	};
 
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
@@ -165,12 +210,20 @@ static bool net_accept(uint64_t features)
 static int net_start(struct virtio_device *device)
 {
 	struct virtio_net *net = (struct virtio_net *)device;
-	const int err = net_tap_set_offloads(net->tap.fd, device->negotiated);
+	const bool mergeable = virtio_device_has(device, VIRTIO_NET_F_MRG_RXBUF);
+	const bool segments = (device->negotiated & (BIT(GUEST_TSO4) | BIT(GUEST_TSO6))) != 0;
 
-	if (err)
-		return err;
-	/* Packets that came before now have had their edge. */
-	virtio_device_notify(device, QUEUE_RX);
+	for (unsigned int i = 0; i < net->nr_pairs; i++) {
+		struct net_backend *backend = net->pairs[i].backend;
+		const int err = backend->ops->set_offloads(backend, device->negotiated);
+
+		if (err)
+			return err;
+		virtio_net_rx_init(&net->pairs[i].rx, mergeable, segments);
+	}
+	if (!use_pairs(net, 1))
+		return -EIO;
+	notify_all(net); /* packets that came before now have had their edge */
 	return 0;
 }
 
@@ -178,16 +231,20 @@ static void net_stop_queue(struct virtio_device *device, unsigned int queue)
 {
 	struct virtio_net *net = (struct virtio_net *)device;
 
-	if (queue == QUEUE_RX)
-		net->have_rx = false;
+	if (queue % 2 == 0 && queue / 2 < net->nr_pairs)
+		virtio_net_rx_drop(&net->pairs[queue / 2].rx);
 }
 
 static void net_destroy(struct virtio_device *device)
 {
 	struct virtio_net *net = (struct virtio_net *)device;
 
-	(void)event_loop_remove(net->loop, &net->tap);
-	close(net->tap.fd);
+	for (unsigned int i = 0; i < net->nr_pairs && net->pairs[i].backend; i++) {
+		(void)event_loop_remove(net->loop, &net->pairs[i].source);
+		net->pairs[i].backend->ops->close(net->pairs[i].backend);
+	}
+	rate_limiter_fini(&net->rx_limiter);
+	rate_limiter_fini(&net->tx_limiter);
 	virtio_device_fini(device);
 	free(net);
 }
@@ -198,51 +255,113 @@ static const struct virtio_device_ops net_ops = {
 	.start = net_start,
 	.notify = net_notify,
 	.serve = net_serve,
+	.ready = net_ready,
 	.stop_queue = net_stop_queue,
 	.destroy = net_destroy,
 };
 
+static int open_backend(const struct virtio_net_options *options, bool multi_queue,
+			struct net_backend **backend, const char **why)
+{
+	if (options->tap)
+		return net_tap_open(options->tap, multi_queue, backend, why);
+	if (multi_queue) {
+		*why = "can have several queues only as a tap given by name";
+		return -EINVAL;
+	}
+	if (options->socket)
+		return net_stream_connect(options->socket, backend, why);
+	return net_tap_adopt(options->fd, backend, why) == 0
+		       ? 0
+		       : net_stream_adopt(options->fd, backend, why);
+}
+
+static int open_pair(struct virtio_net *net, unsigned int index,
+		     const struct virtio_net_options *options, const char **why)
+{
+	struct pair *pair = &net->pairs[index];
+	const int err = open_backend(options, net->nr_pairs > 1, &pair->backend, why);
+
+	if (err)
+		return err;
+	pair->net = net;
+	pair->index = index;
+	pair->source = (struct event_source){ pair->backend->fd, wire_ready };
+	*why = "cannot be waited for";
+	return event_loop_add(net->loop, &pair->source, pair->backend->events | EPOLLET);
+}
+
+static void describe(struct virtio_net *net, const struct virtio_net_options *options)
+{
+	struct virtio_device *base = &net->base;
+
+	snprintf(base->name, sizeof(base->name), "net %s",
+		 options->tap	   ? options->tap
+		 : options->socket ? options->socket
+				   : "(inherited)");
+	memcpy(net->config.mac, options->mac, sizeof(net->config.mac));
+	net->config.status = VIRTIO_NET_S_LINK_UP;
+	net->config.max_virtqueue_pairs = (uint16_t)net->nr_pairs;
+	net->config.mtu = options->mtu;
+	base->config = &net->config;
+	base->config_len = offsetof(struct virtio_net_config, mtu) + sizeof(net->config.mtu);
+	base->offered = 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_F_RING_RESET |
+			1ull << VIRTIO_RING_F_EVENT_IDX | 1ull << VIRTIO_RING_F_INDIRECT_DESC |
+			BIT(MAC) | BIT(STATUS) | BIT(MRG_RXBUF) | net->pairs[0].backend->features;
+	if (options->mtu)
+		base->offered |= BIT(MTU);
+	/* A control queue costs the boot a few exits: only where it has a use. */
+	if (net->nr_pairs > 1)
+		base->offered |= BIT(CTRL_VQ) | BIT(MQ);
+}
+
 int virtio_net_create(const struct virtio_net_options *options, const struct guest_mem *mem,
 		      struct event_loop *loop, struct virtio_device **device, const char **why)
 {
-	struct virtio_net *net = calloc(1, sizeof(*net));
+	const unsigned int nr_pairs = options->queue_pairs ? options->queue_pairs : 1;
+	struct virtio_net *net;
 	int err;
 
+	if (nr_pairs > VIRTIO_NET_PAIRS_MAX) {
+		*why = "cannot have so many queues";
+		return -EINVAL;
+	}
 	*why = "out of memory";
+	net = calloc(1, sizeof(*net) + nr_pairs * sizeof(net->pairs[0]));
 	if (!net)
 		return -ENOMEM;
-	err = net_tap_open(options->tap, why);
-	if (err < 0)
-		goto free_net;
-	net->tap = (struct event_source){ .fd = err, .ready = tap_ready };
-	err = virtio_device_init(&net->base, &net_ops, mem, NR_QUEUES);
-	if (err)
-		goto close_tap;
-
-	snprintf(net->base.name, sizeof(net->base.name), "net %s", options->tap);
-	memcpy(net->config.mac, options->mac, sizeof(net->config.mac));
-	net->base.config = &net->config;
-	net->base.config_len = sizeof(net->config);
-	net->base.offered = 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_EVENT_IDX |
-			    1ull << VIRTIO_RING_F_INDIRECT_DESC | 1ull << VIRTIO_NET_F_MAC |
-			    1ull << VIRTIO_NET_F_CSUM | 1ull << VIRTIO_NET_F_HOST_TSO4 |
-			    1ull << VIRTIO_NET_F_HOST_TSO6 | 1ull << VIRTIO_NET_F_HOST_ECN |
-			    1ull << VIRTIO_NET_F_GUEST_CSUM | 1ull << VIRTIO_NET_F_GUEST_TSO4 |
-			    1ull << VIRTIO_NET_F_GUEST_TSO6 | 1ull << VIRTIO_NET_F_GUEST_ECN;
 	net->loop = loop;
-	err = event_loop_add(loop, &net->tap, EPOLLIN | EPOLLET);
+	net->nr_pairs = nr_pairs;
+	net->rx_limiter.timer.fd = net->tx_limiter.timer.fd = -1;
+	err = virtio_device_init(&net->base, &net_ops, mem, nr_pairs > 1 ? 2 * nr_pairs + 1 : 2);
 	if (err) {
-		*why = "cannot be waited for";
-		goto fini;
+		free(net);
+		return err;
 	}
+	*why = "has no timer for its rate limit";
+	err = rate_limiter_init(&net->rx_limiter, &options->rx, loop, refilled, net);
+	if (!err)
+		err = rate_limiter_init(&net->tx_limiter, &options->tx, loop, refilled, net);
+	for (unsigned int i = 0; i < nr_pairs && !err; i++)
+		err = open_pair(net, i, options, why);
+	if (err) {
+		net_destroy(&net->base);
+		return err;
+	}
+	describe(net, options);
 	*device = &net->base;
 	return 0;
+}
 
-fini:
-	virtio_device_fini(&net->base);
-close_tap:
-	close(net->tap.fd);
-free_net:
-	free(net);
-	return err;
+void virtio_net_set_link(struct virtio_device *device, bool up)
+{
+	struct virtio_net *net = (struct virtio_net *)device;
+
+	pthread_mutex_lock(&device->lock);
+	if (up != link_up(net)) {
+		net->config.status = up ? VIRTIO_NET_S_LINK_UP : 0;
+		virtio_device_config_changed(device);
+		notify_all(net);
+	}
+	pthread_mutex_unlock(&device->lock);
 }

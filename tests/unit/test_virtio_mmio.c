@@ -53,9 +53,9 @@ static void echo_notify(struct virtio_device *device, unsigned int queue)
 	virtio_device_drain(device, queue, &echo->chain);
 }
 
-static void echo_stop(struct virtio_device *device)
+static void echo_stop_queue(struct virtio_device *device, unsigned int queue)
 {
-	((struct echo *)device)->stopped++;
+	((struct echo *)device)->stopped += queue == 0;
 }
 
 static void echo_destroy(struct virtio_device *device)
@@ -69,7 +69,7 @@ static const struct virtio_device_ops echo_ops = {
 	.start = echo_start,
 	.notify = echo_notify,
 	.serve = echo_serve,
-	.stop = echo_stop,
+	.stop_queue = echo_stop_queue,
 	.destroy = echo_destroy,
 };
 
