@@ -15,15 +15,15 @@
 enum { LOOPS = 10000000, PAGE = 4096, PORT = 0xe9 };
 
 static const uint8_t program[] = {
-	0x66, 0x31, 0xc0,                         // xor eax, eax
-	0x66, 0xb9, 0x80, 0x96, 0x98, 0x00,       // mov ecx, LOOPS
-	0x66, 0x01, 0xc8,                         // again: add eax, ecx
-	0x66, 0x49,                               // dec ecx
-	0x75, 0xf9,                               // jnz again
-	0xf3, 0x0f, 0xb8, 0xd9,                   // popcnt bx, cx: an interpreter of ring 0 fails here
-	0xba, PORT, 0x00,                         // mov dx, PORT
-	0x66, 0xef,                               // out dx, eax
-	0xf4,                                     // hlt
+	0x66, 0x31, 0xc0, // xor eax, eax
+	0x66, 0xb9, 0x80, 0x96, 0x98, 0x00, // mov ecx, LOOPS
+	0x66, 0x01, 0xc8, // again: add eax, ecx
+	0x66, 0x49, // dec ecx
+	0x75, 0xf9, // jnz again
+	0xf3, 0x0f, 0xb8, 0xd9, // popcnt bx, cx: an interpreter of ring 0 fails here
+	0xba, PORT, 0x00, // mov dx, PORT
+	0x66, 0xef, // out dx, eax
+	0xf4, // hlt
 };
 
 static int check(int result, const char *what)
@@ -46,7 +46,8 @@ int main(void)
 {
 	int kvm = check(open("/dev/kvm", O_RDWR | O_CLOEXEC), "/dev/kvm");
 	int vm = check(ioctl(kvm, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
-	uint8_t *memory = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	uint8_t *memory =
+		mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (memory == MAP_FAILED)
 		check(-1, "mmap");
 	memcpy(memory, program, sizeof(program));
@@ -54,7 +55,8 @@ int main(void)
 						      .userspace_addr = (uintptr_t)memory };
 	check(ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region), "KVM_SET_USER_MEMORY_REGION");
 	int vcpu = check(ioctl(vm, KVM_CREATE_VCPU, 0), "KVM_CREATE_VCPU");
-	size_t size = (size_t)check(ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0), "KVM_GET_VCPU_MMAP_SIZE");
+	size_t size =
+		(size_t)check(ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0), "KVM_GET_VCPU_MMAP_SIZE");
 	struct kvm_run *run = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
 	if (run == MAP_FAILED)
 		check(-1, "mmap vcpu");
