@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The guest factory's own decisions: what it refuses and how it says so, and that the same input gives the same bytes."""
+
+import hashlib
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "guest"))
+from factory import base, debs, elf, image, kconfig, manifest, source
+
+NAMELESS = 'description = "x"\n'
+HELLO = '[image]\nprogram = "hello.c"\n[app]\nargv = ["/hello"]\n'
+
+
+class FactoryTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="lupine-test-")
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def file(self, name, text):
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def refused(self, status, words, function, *arguments):
+        with self.assertRaises(base.GuestError) as caught:
+            function(*arguments)
+        self.assertEqual(caught.exception.status, status, caught.exception)
+        self.assertIn(words, str(caught.exception))
+        self.assertNotIn("\n", str(caught.exception))
+
+
+class FragmentTest(FactoryTest):
+    def read(self, text):
+        return kconfig.read_fragment(self.file("x.config", text))
+
+    def test_values(self):
+        symbols = self.read('# why\nCONFIG_A=y\n\n# CONFIG_B is not set\nCONFIG_C=0x200000\nCONFIG_D=-1\nCONFIG_E="a b"\n')
+        self.assertEqual({name: value for name, (value, _) in symbols.items()},
+                         {"A": "y", "B": "n", "C": "0x200000", "D": "-1", "E": '"a b"'})
+        self.assertEqual(symbols["C"][1], "x.config:5")
+
+    def test_a_line_that_is_none(self):
+        self.refused(base.CONFIG, "x.config:2: not `CONFIG_X=value`", self.read, "CONFIG_A=y\nCONFIG_B = y\n")
+
+    def test_a_module_is_refused(self):
+        self.refused(base.CONFIG, "x.config:1", self.read, "CONFIG_A=m\n")
+
+    def test_a_misspelt_is_not_set(self):
+        self.refused(base.CONFIG, "x.config:1", self.read, "# CONFIG_A is not sett\n")
+
+    def test_twice(self):
+        self.refused(base.CONFIG, "already given at x.config:1", self.read, "CONFIG_A=y\n# CONFIG_A is not set\n")
+
+    def test_unknown_fragment(self):
+        self.refused(base.CONFIG, "fragment nosuch", kconfig.fragment_path, "nosuch")
+
+    def test_a_later_fragment_overrides(self):
+        first, second = self.file("1.config", "CONFIG_A=y\nCONFIG_B=y\n"), self.file("2.config", "# CONFIG_A is not set\n")
+        merged = kconfig.merge([str(first), str(second)])
+        self.assertEqual((merged["A"][0], merged["B"][0]), ("n", "y"))
+        self.assertEqual(kconfig.text(merged), "# CONFIG_A is not set\nCONFIG_B=y\n")
+
+    def test_every_committed_fragment_is_read(self):
+        fragments = sorted((ROOT / "guest/fragments").glob("*.config"))
+        self.assertTrue(fragments)
+        for path in fragments:
+            kconfig.read_fragment(path)
+
+
+class ManifestTest(FactoryTest):
+    def load(self, text):
+        return manifest.load(str(self.file("x.toml", text)))
+
+    def test_unknown_application(self):
+        self.refused(base.MANIFEST, "no application nosuch", manifest.load, "nosuch")
+
+    def test_bad_toml(self):
+        self.refused(base.MANIFEST, "x.toml", self.load, "[image\n")
+
+    def test_unknown_key(self):
+        self.refused(base.MANIFEST, "unknown key [image] progam", self.load, HELLO.replace("program", "progam"))
+
+    def test_wrong_type(self):
+        self.refused(base.MANIFEST, "[app] argv must be a list", self.load, HELLO.replace('["/hello"]', '"/hello"'))
+
+    def test_no_source(self):
+        self.refused(base.MANIFEST, "exactly one of", self.load, HELLO.replace('program = "hello.c"', ""))
+
+    def test_two_sources(self):
+        self.refused(base.MANIFEST, "exactly one of", self.load, HELLO.replace("[image]", '[image]\ndirectory = "."'))
+
+    def test_probe_step_with_unknown_key(self):
+        self.refused(base.MANIFEST, "probe.step", self.load, HELLO + '[[probe.step]]\nrun = ["a"]\nexpects = "b"\n')
+
+    def test_every_committed_manifest_and_its_fragments(self):
+        self.assertTrue(manifest.names())
+        for name in manifest.names():
+            for fragment in manifest.load(name).kernel.get("fragments", []):
+                kconfig.fragment_path(fragment)
+
+
+class SourceTest(FactoryTest):
+    def test_missing(self):
+        self.refused(base.SOURCE, "kernel source not found", source.prepare, str(self.folder / "none.tar.xz"))
+
+    def test_truncated_tarball_leaves_nothing(self):
+        os.environ["LUPINE_CACHE"] = str(self.folder / "cache")
+        self.addCleanup(os.environ.pop, "LUPINE_CACHE")
+        tarball = self.folder / "linux.tar.gz"
+        subprocess.run(["tar", "-czf", tarball, "-C", ROOT, "guest", "boot"], check=True)
+        os.truncate(tarball, tarball.stat().st_size // 2)
+        self.refused(base.SOURCE, "unpack", source.prepare, str(tarball))
+        self.assertEqual([p.name for p in (self.folder / "cache/source").iterdir() if p.is_dir()], [])
+
+    def test_another_version(self):
+        os.environ["LUPINE_CACHE"] = str(self.folder / "cache")
+        self.addCleanup(os.environ.pop, "LUPINE_CACHE")
+        self.file("linux/Makefile", "# x\nVERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 0\nmrproper:\n")
+        self.refused(base.SOURCE, "Linux 6.1; the fragments and patches are for 6.12", source.prepare,
+                     str(self.folder / "linux"))
+        self.assertEqual([p.name for p in (self.folder / "cache/source").iterdir() if p.is_dir()], [])
+
+    def test_no_kernel(self):
+        self.refused(base.SOURCE, "no Linux kernel source", source.tree_version, self.folder)
+
+
+class PackageTest(FactoryTest):
+    def test_not_a_name(self):
+        self.refused(base.IMAGE, "not the name of a Debian package", debs.closure, ["-o=Dir::x"])
+
+    def test_no_such_package(self):
+        self.refused(base.IMAGE, "no-such-package-anywhere", debs.closure, ["no-such-package-anywhere"])
+
+
+class ElfTest(FactoryTest):
+    def test_links_stay_inside_the_root(self):
+        (self.folder / "etc").mkdir()
+        (self.folder / "out").symlink_to("/etc")
+        (self.folder / "up").symlink_to("../../../../etc")
+        for name in ("out", "up"):
+            self.assertEqual(elf.inside(self.folder, f"/{name}/passwd"), self.folder / "etc/passwd")
+
+    def test_closure_of_a_shell(self):
+        subprocess.run(["cp", "--parents", "-L", "/bin/sh", "/lib/x86_64-linux-gnu/libc.so.6", "/lib64/ld-linux-x86-64.so.2",
+                        self.folder], check=True)
+        names = {path.name for path in elf.closure(self.folder, [self.folder / "bin/sh"])}
+        self.assertEqual(names, {"sh", "libc.so.6", "ld-linux-x86-64.so.2"})
+
+
+@unittest.skipUnless(os.geteuid() == 0, "making device nodes needs root")
+class ImageTest(FactoryTest):
+    def hello(self, extra=""):
+        self.file("hello.c", "int main(void)\n{\n\treturn 0;\n}\n")
+        path = self.file("hello.toml", HELLO + extra)
+        return manifest.load(str(path))
+
+    def build(self, app):
+        os.environ["LUPINE_CACHE"] = str(self.folder / "cache")
+        try:
+            return image.build(app)
+        finally:
+            del os.environ["LUPINE_CACHE"]
+
+    def test_same_input_same_bytes(self):
+        for form in ("erofs", "ext4"):
+            digests = set()
+            for _ in range(2):
+                app = self.hello()
+                app.image["format"] = form
+                digests.add(hashlib.sha256(self.build(app).read_bytes()).hexdigest())
+            self.assertEqual(len(digests), 1, form)
+
+    def test_ext4_holds_the_files(self):
+        app = self.hello()
+        app.image.update(format="ext4", copy={"/etc/a file": "hello.c"}, empty=["/data 5:6"])
+        disk = self.build(app)
+        check = subprocess.run(["e2fsck", "-fn", disk], capture_output=True, text=True, check=False)
+        self.assertEqual(check.returncode, 0, check.stdout)
+
+        def debugfs(command):
+            return subprocess.run(["debugfs", "-R", command, disk], capture_output=True, text=True, check=True).stdout
+
+        self.assertEqual(debugfs('cat "/etc/a file"'), (self.folder / "hello.c").read_text())
+        self.assertRegex(debugfs("stat /data"), r"(?s)Type: directory.*Mode:  0755.*User:     5   Group:     6")
+        self.assertRegex(debugfs("stat /dev/null"), r"(?s)Type: character special.*Mode:  0666")
+        self.assertRegex(debugfs("stat /lupine/init"), r"(?s)Type: regular.*Mode:  0755")
+        self.assertIn("/proc/self/fd", debugfs("stat /dev/fd"))
+
+    def test_a_full_file_system_is_refused(self):
+        app = self.hello()
+        (self.folder / "big").write_bytes(os.urandom(4 << 20))
+        app.image.update(format="ext4", size="2M", copy={"/big": "big"})
+        self.refused(base.IMAGE, "fill the ext4 image", self.build, app)
+        self.assertFalse((self.folder / "cache/image/hello.img").exists())
+
+    def test_description(self):
+        app = self.hello('user = "wolf"\nstop = "INT"\nmounts = ["proc proc /proc"]\n')
+        app.app["argv"] = ["/hello", "a b", "line\nback\\slash"]
+        root = self.folder / "root"
+        root.mkdir()
+        image.add_accounts(app, root)
+        lines = image.describe(app, root).splitlines()
+        self.assertEqual(lines[:3], ["arg /hello", "arg a b", "arg line\\nback\\\\slash"])
+        self.assertIn("user 100:100", lines)
+        self.assertIn("stop 2", lines)
+        self.assertIn("mount proc proc /proc", lines)
+        self.assertTrue((root / "proc").is_dir())
+
+    def test_refusals_leave_nothing(self):
+        for extra, status, words in (('user = "nobody:nosuch"\n', base.IMAGE, "group nosuch is not in the image"),
+                                     ('stop = "NONE"\n', base.MANIFEST, "NONE is not a signal"),
+                                     ('mounts = ["proc"]\n', base.MANIFEST, "not TYPE SOURCE TARGET"),
+                                     ('mounts = ["proc proc ../x"]\n', base.MANIFEST, "absolute path without")):
+            self.refused(status, words, self.build, self.hello(extra))
+            self.assertEqual(list((self.folder / "cache/scratch").iterdir()), [])
+            self.assertFalse((self.folder / "cache/image").exists())
+
+    def test_a_program_that_does_not_compile(self):
+        app = self.hello()
+        self.file("hello.c", "int main(void) { return x; }\n")
+        self.refused(base.BUILD, "compile", self.build, app)
+
+
+if __name__ == "__main__":
+    unittest.main()
