@@ -42,7 +42,7 @@ static int check_devices(const struct lupine_config *config, struct lupine_error
 			return error_set(error, LUPINE_ERROR_CONFIG, -EINVAL, "disk %u has no path",
 					 i);
 	for (unsigned int i = 0; i < config->nr_nets; i++) {
-		if (!config->nets[i].tap)
+		if (!config->nets[i].tap && !config->nets[i].socket && !config->nets[i].use_fd)
 			return error_set(error, LUPINE_ERROR_CONFIG, -EINVAL, "net %u has no tap",
 					 i);
 		if (config->nets[i].mac[0] & 1)

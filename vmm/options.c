@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "options.h"
 
+#include "device_options.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
@@ -9,7 +11,8 @@
 #include <string.h>
 
 const char options_help[] =
-	"usage: lupine-vmm --kernel FILE [--disk FILE[,ro]]... [--net tap=NAME[,mac=MAC]]...\n"
+	"usage: lupine-vmm --kernel FILE [--disk FILE[,ro]...]... [--net "
+	"tap=NAME[,mac=MAC]...]...\n"
 	"\n"
 	"Boots a Linux kernel in a KVM virtual machine; exits with the application's status.\n"
 	"\n"
@@ -18,7 +21,12 @@ const char options_help[] =
 	"unpack itself\n"
 	"  --initrd FILE         initial RAM disk\n"
 	"  --disk FILE[,ro]      raw image or block device; the first is the root (vda, vdb, ...)\n"
+	"    ,direct=on            past this host's page cache\n"
+	"    ,cache=writethrough   a completed write is on stable storage (default: writeback)\n"
+	"    ,queues=N ,bps=SIZE ,iops=N  queues (1); limits of bytes and operations a second\n"
 	"  --net tap=NAME[,mac=MAC]  network card on a tap of this host (eth0, eth1, ...)\n"
+	"    socket=PATH or fd=N   instead of tap=: passt's socket; an open tap or stream socket\n"
+	"    ,mtu=N ,queues=N ,bps=SIZE ,pps=N  limits are for each direction\n"
 	"  --mem SIZE            guest memory: bytes, or with K, M, G (128M)\n"
 	"  --cpus N              virtual CPUs, 1 to 16 (1)\n"
 	"  --cmdline TEXT        added to the kernel's command line\n"
@@ -54,7 +62,7 @@ __attribute__((format(printf, 2, 3))) static int refuse(const struct parser *p, 
 }
 
 /* Bytes, with an optional K, M, G or T. */
-static int parse_size(const char *text, uint64_t *size)
+int options_parse_size(const char *text, uint64_t *size)
 {
 	static const char units[] = "KMGT";
 	unsigned long long value;
@@ -82,7 +90,7 @@ static int parse_memory(const struct parser *p, const char *text)
 {
 	uint64_t *memory = &p->options->config.memory;
 
-	if (parse_size(text, memory) < 0)
+	if (options_parse_size(text, memory) < 0)
 		return refuse(p, "--mem %s: not a size: give bytes, or a number with K, M or G",
 			      text);
 	if (!*memory)
@@ -128,62 +136,20 @@ static int parse_switch(const struct parser *p, const char *option, const char *
 	return *on || !strcmp(text, "off") ? 0 : refuse(p, "--%s %s: on or off", option, text);
 }
 
-static int parse_disk(const struct parser *p, char *text)
+static int parse_device(const struct parser *p, const char *option, char *text)
 {
-	struct lupine_config *config = &p->options->config;
-	struct lupine_disk *disk = &p->options->disks[config->nr_disks];
-	char *comma = strrchr(text, ',');
+	struct options *options = p->options;
+	struct lupine_config *config = &options->config;
+	const bool disk = !strcmp(option, "disk");
+	char why[160];
 
 	if (config->nr_disks + config->nr_nets == LUPINE_MAX_DEVICES)
-		return refuse(p, "--disk %s: this machine has room for %d devices", text,
+		return refuse(p, "--%s %s: this machine has room for %d devices", option, text,
 			      LUPINE_MAX_DEVICES);
-	if (comma && !strcmp(comma, ",ro")) {
-		*comma = '\0';
-		disk->read_only = true;
-	}
-	if (!*text)
-		return refuse(p, "--disk: give a file: --disk FILE[,ro]");
-	disk->path = text;
-	config->nr_disks++;
-	return 0;
-}
-
-static int parse_mac(const char *text, uint8_t mac[6])
-{
-	int end = 0;
-
-	return sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", &mac[0], &mac[1], &mac[2],
-		      &mac[3], &mac[4], &mac[5], &end) == 6 &&
-			       end == 17 && !text[end]
-		       ? 0
-		       : -EINVAL;
-}
-
-static int parse_net(const struct parser *p, char *text)
-{
-	enum { TAP, MAC };
-	static char *const keys[] = { [TAP] = (char *)"tap", [MAC] = (char *)"mac", NULL };
-	struct lupine_config *config = &p->options->config;
-	struct lupine_net *net = &p->options->nets[config->nr_nets];
-
-	if (config->nr_disks + config->nr_nets == LUPINE_MAX_DEVICES)
-		return refuse(p, "--net %s: this machine has room for %d devices", text,
-			      LUPINE_MAX_DEVICES);
-	while (*text) {
-		char *value, *word = text;
-		const int key = getsubopt(&text, keys, &value);
-
-		if (key < 0 || !value || !*value)
-			return refuse(p, "--net: %s: give tap=NAME[,mac=xx:xx:xx:xx:xx:xx]", word);
-		if (key == TAP)
-			net->tap = value;
-		else if (parse_mac(value, net->mac) < 0)
-			return refuse(p, "--net: mac=%s: not six bytes as xx:xx:xx:xx:xx:xx",
-				      value);
-	}
-	if (!net->tap)
-		return refuse(p, "--net: give tap=NAME[,mac=xx:xx:xx:xx:xx:xx]");
-	config->nr_nets++;
+	if ((disk ? device_options_disk(text, &options->disks[config->nr_disks++], why, sizeof(why))
+		  : device_options_net(text, &options->nets[config->nr_nets++], why, sizeof(why))) <
+	    0)
+		return refuse(p, "--%s: %s", option, why);
 	return 0;
 }
 
@@ -283,9 +249,9 @@ static int parse_option(const struct parser *p, int option, char *value)
 		options->config.initrd = value;
 		return 0;
 	case DISK:
-		return parse_disk(p, value);
+		return parse_device(p, "disk", value);
 	case NET:
-		return parse_net(p, value);
+		return parse_device(p, "net", value);
 	case MEM:
 		return parse_memory(p, value);
 	case CPUS:

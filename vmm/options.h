@@ -23,6 +23,9 @@ struct options {
 /* Reads argv, which it may change. 0, or -EINVAL with one line in @why. */
 int options_parse(int argc, char **argv, struct options *options, char *why, size_t size);
 
+/* Bytes, with an optional K, M, G or T. -EINVAL. */
+int options_parse_size(const char *text, uint64_t *size);
+
 extern const char options_help[];
 
 #endif

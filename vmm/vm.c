@@ -95,7 +95,14 @@ static int attach_disk(struct lupine_vm *vm, const struct lupine_disk *disk,
 		       struct lupine_error *error)
 {
 	const struct virtio_blk_options options = { .path = disk->path,
-						    .read_only = disk->read_only };
+						    .read_only = disk->read_only,
+						    .direct = disk->direct,
+						    .writethrough = disk->writethrough,
+						    .queues = disk->queues,
+						    .limits = {
+							    { disk->bytes_per_second, 0 },
+							    { disk->operations_per_second, 0 },
+						    } };
 	struct virtio_device *device;
 	const char *why = NULL;
 	int err = virtio_blk_create(&options, &vm->mem, &vm->loop, &device, &why);
@@ -113,7 +120,16 @@ static int attach_net(struct lupine_vm *vm, const struct lupine_net *net, unsign
 {
 	static const uint8_t unset[6];
 	const uint8_t by_position[6] = { 0x52, 0x54, 0x00, 0x4c, 0x50, (uint8_t)index };
-	struct virtio_net_options options = { .tap = net->tap };
+	const struct rate_limits limits = { { net->bytes_per_second, 0 },
+					    { net->packets_per_second, 0 } };
+	const char *name = net->tap ? net->tap : net->socket ? net->socket : "(file descriptor)";
+	struct virtio_net_options options = { .tap = net->tap,
+					      .socket = net->socket,
+					      .fd = net->fd,
+					      .mtu = net->mtu,
+					      .queue_pairs = net->queues,
+					      .rx = limits,
+					      .tx = limits };
 	struct virtio_device *device;
 	const char *why = NULL;
 
@@ -122,7 +138,7 @@ static int attach_net(struct lupine_vm *vm, const struct lupine_net *net, unsign
 	if (!err)
 		err = attach(vm, device);
 	if (err)
-		return error_set(error, LUPINE_ERROR_NET, err, "net %s: %s", net->tap,
+		return error_set(error, LUPINE_ERROR_NET, err, "net %s: %s", name,
 				 why ? why : strerror(-err));
 	return 0;
 }

@@ -40,11 +40,23 @@ struct lupine_vm;
 struct lupine_disk {
 	const char *path; /* raw image or block device; a multiple of 512 bytes */
 	bool read_only;
+	bool direct; /* past the host's page cache */
+	bool writethrough; /* a completed write is on stable storage; else after a flush */
+	unsigned int queues; /* 0: 1 */
+	uint64_t bytes_per_second, operations_per_second; /* 0: no limit */
 };
 
 struct lupine_net {
+	/* One of: */
 	const char *tap; /* an existing tap interface of the host */
+	const char *socket; /* the path of passt's socket */
+	bool use_fd;
+	int fd; /* with use_fd: an open tap or stream socket; it stays the caller's */
+
 	uint8_t mac[6]; /* the guest's address; all zero: 52:54:00:4c:50:NN by position */
+	uint16_t mtu; /* 0: the guest's choice */
+	unsigned int queues; /* pairs, of a tap made for several; 0: 1 */
+	uint64_t bytes_per_second, packets_per_second; /* each way; 0: no limit */
 };
 
 /* How much of the process is confined by seccomp once the guest may run. */
