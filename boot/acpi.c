@@ -226,16 +226,6 @@ struct tables { /* what has a fixed size; the MADT follows, then the DSDT */
 	struct acpi_fadt fadt;
 } __attribute__((packed));
 
-static uint8_t checksum(const void *data, size_t len)
-{
-	const uint8_t *p = data;
-	uint8_t sum = 0;
-
-	for (size_t i = 0; i < len; i++)
-		sum = (uint8_t)(sum + p[i]);
-	return (uint8_t)-sum;
-}
-
 /* Last of all: it seals the table. */
 static void finish(struct acpi_header *header, const char signature[4], uint8_t revision,
 		   size_t length)
@@ -248,7 +238,7 @@ static void finish(struct acpi_header *header, const char signature[4], uint8_t 
 					.creator = "LUPN",
 					.creator_revision = 1 };
 	memcpy(header->signature, signature, sizeof(header->signature));
-	header->checksum = checksum(header, length);
+	header->checksum = tables_checksum(header, length);
 }
 
 static void fill_rsdp(struct acpi_rsdp *rsdp, uint64_t xsdt)
@@ -258,8 +248,8 @@ static void fill_rsdp(struct acpi_rsdp *rsdp, uint64_t xsdt)
 				    .revision = 2,
 				    .length = sizeof(*rsdp),
 				    .xsdt = xsdt };
-	rsdp->checksum = checksum(rsdp, 20);
-	rsdp->checksum_all = checksum(rsdp, sizeof(*rsdp));
+	rsdp->checksum = tables_checksum(rsdp, 20);
+	rsdp->checksum_all = tables_checksum(rsdp, sizeof(*rsdp));
 }
 
 static void fill_fadt(struct acpi_fadt *fadt, uint64_t dsdt)
@@ -288,10 +278,10 @@ static void fill_madt(struct acpi_madt *madt, unsigned int cpus, size_t size)
 					     .length = sizeof(madt->ioapic),
 					     .id = (uint8_t)cpus,
 					     .gpa = TABLES_IOAPIC_GPA };
-	for (uint8_t i = 0; i < cpus; i++)
+	for (unsigned int i = 0; i < cpus; i++)
 		madt->lapic[i] = (struct madt_lapic){ .length = sizeof(madt->lapic[0]),
-						      .uid = i,
-						      .apic_id = i,
+						      .uid = (uint8_t)i,
+						      .apic_id = (uint8_t)i,
 						      .flags = 1 /* enabled */ };
 	finish(&madt->header, "APIC", 5, size);
 }

@@ -60,7 +60,7 @@ static const uint8_t *gpa(uint64_t address, uint64_t len)
 }
 
 /* As arch/x86/kernel/mpparse.c, smp_scan_config(0, 0x400) and smp_read_mpc(). */
-static void check_mptable(unsigned int cpus)
+static void check_mptable(unsigned int cpus, unsigned int nr_devices)
 {
 	const uint8_t *mpf = NULL;
 	unsigned int nr[5] = { 0 }, last_type = 0;
@@ -99,9 +99,10 @@ static void check_mptable(unsigned int cpus)
 			break;
 		case 3:
 			assert_int_equal(e[1], 0);
-			assert_int_equal(e[5], nr[3]);
+			/* The timer, COM1, and the devices from 5 on. */
+			assert_int_equal(e[5], nr[3] == 0 ? 0 : nr[3] + 3);
 			assert_int_equal(e[6], cpus);
-			assert_int_equal(e[7], nr[3]);
+			assert_int_equal(e[7], e[5]);
 			break;
 		}
 		nr[type]++;
@@ -111,24 +112,28 @@ static void check_mptable(unsigned int cpus)
 	assert_int_equal(nr[0], cpus);
 	assert_int_equal(nr[1], 1);
 	assert_int_equal(nr[2], 1);
-	assert_int_equal(nr[3], 24);
+	assert_int_equal(nr[3], 2 + nr_devices);
 	assert_int_equal(nr[4], 2);
-	assert_int_equal(le(mpc + 34, 2), cpus + 1 + 1 + 24 + 2);
+	assert_int_equal(le(mpc + 34, 2), cpus + 1 + 1 + 2 + nr_devices + 2);
 }
 
 static void mptable(void **state)
 {
 	(void)state;
 	assert_int_equal(mptable_write(&mem, &config), 0);
-	check_mptable(BOOT_MAX_CPUS);
+	check_mptable(BOOT_MAX_CPUS, BOOT_MAX_DEVICES);
 	destroy(NULL);
 	make(NULL);
 	config.cpus = 1;
+	config.nr_devices = 0;
 	assert_int_equal(mptable_write(&mem, &config), 0);
-	check_mptable(1);
+	check_mptable(1, 0);
 	config.cpus = BOOT_MAX_CPUS + 1;
 	assert_int_equal(mptable_write(&mem, &config), -EINVAL);
 	config.cpus = 0;
+	assert_int_equal(mptable_write(&mem, &config), -EINVAL);
+	config.cpus = 1;
+	config.nr_devices = BOOT_MAX_DEVICES + 1;
 	assert_int_equal(mptable_write(&mem, &config), -EINVAL);
 }
 
