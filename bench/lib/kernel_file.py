@@ -42,3 +42,20 @@ def has_pvh_note(path):
                 return True
             at += 12 + (name_size + 3 & ~3) + (desc_size + 3 & ~3)
     return False
+
+
+def code(path, base):
+    """A function from an address, virtual or (below @base) physical, to the bytes there in the file."""
+    with open(path, "rb") as f:
+        data = f.read()
+    if data[:4] != b"\x7fELF":
+        return lambda address: b""
+    loads = [(s[3], s[4], s[2], s[5]) for s in segments(data) if s[0] == PT_LOAD]
+
+    def at(address):
+        for virtual, physical, offset, size in loads:
+            start = virtual if address >= base else physical
+            if start <= address < start + size:
+                return data[offset + address - start : offset + address - start + 16]
+        return b""
+    return at
