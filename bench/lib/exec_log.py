@@ -178,6 +178,7 @@ class Machine:
         if node.blocks.get(block, 0):
             node.blocks[block] -= 1
             self.totals[self.phase, block.domain] -= block.count
+            self.guest_count -= block.count if block.domain == GUEST else 0
             self.last[block.domain], self.at[block.domain], self.previous = self.before
 
 
