@@ -25,8 +25,9 @@ static void check(const struct kernel_image *kernel)
 static void load(int fd, bool unpack)
 {
 	const struct boot_device device = { .gpa = 0xd0001000, .size = 0x1000, .gsi = 5 };
-	const struct boot_config config = { .cmdline = "quiet", .initrd_fd = fd, .cpus = 2,
-					    .nr_devices = 1, .devices = &device };
+	const struct boot_config config = {
+		.cmdline = "quiet", .initrd_fd = fd, .cpus = 2, .nr_devices = 1, .devices = &device
+	};
 	struct guest_mem mem;
 	struct kernel_image kernel;
 	uint64_t zero_page;
