@@ -23,6 +23,7 @@ NODES = {"console": (5, 1, 0o600), "null": (1, 3, 0o666), "zero": (1, 5, 0o666),
 DISKS, DISK_MAJOR, DISK_MINORS = "abcdefgh", 254, 16
 LINKS = {"dev/fd": "/proc/self/fd", "dev/stdin": "/proc/self/fd/0", "dev/stdout": "/proc/self/fd/1",
          "dev/stderr": "/proc/self/fd/2"}
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 UUID = "6c757069-6e65-4000-8000-000000000000"
 EPOCH = 1767225600  # 2026-01-01: the time of every file in every image
 
@@ -104,6 +105,9 @@ def add_copies(manifest, root):
             raise GuestError(f"{manifest.name}: [image.copy] {origin} does not exist", IMAGE)
         path.parent.mkdir(parents=True, exist_ok=True)
         run(["cp", "-a", "--no-preserve=ownership", "-T", origin, path], f"copy {origin}", IMAGE)
+
+
+def add_folders(manifest, root):
     for folder in manifest.image.get("empty", ()):
         path, _, owner = folder.partition(" ")
         path = root / guest_path(manifest.name, path)
@@ -111,6 +115,19 @@ def add_copies(manifest, root):
         if owner:
             uid, gid, _ = user_ids(manifest, root, owner)
             os.chown(path, uid, gid)
+
+
+def prepare(manifest, root):
+    """Runs the manifest's commands inside the image, as the application's user: what packages leave to their first start."""
+    uid, gid, _ = user_ids(manifest, root, manifest.app.get("user", "root"))
+    for folder in ("proc", "tmp"):
+        (root / folder).mkdir(exist_ok=True)
+    (root / "tmp").chmod(0o1777)
+    for line in manifest.image.get("prepare", ()):
+        run(["unshare", "--mount", "--pid", "--fork", "--net", f"--mount-proc={root}/proc", "chroot", f"--userspec={uid}:{gid}", root, "/bin/sh", "-ec", line],
+            f"{manifest.name}: prepare `{line[:60]}`", IMAGE, env={"PATH": PATH, "HOME": "/", "LC_ALL": "C"})
+    for path in (root / "tmp").iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 # --- what makes it a guest
@@ -163,7 +180,7 @@ def escape(text):
 def describe(manifest, root):
     """The text of /lupine/app; guest/init/app.c reads it."""
     app = manifest.app
-    env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/", **app.get("env", {})}
+    env = {"PATH": PATH, "HOME": "/", **app.get("env", {})}
     lines = [f"arg {escape(word)}" for word in app["argv"]]
     lines += [f"env {key}={escape(value)}" for key, value in env.items()]
     lines += [f"{key} {escape(app[key])}" for key in ("cwd", "hostname", "overlay") if key in app]
@@ -191,6 +208,11 @@ def add_lupine(manifest, root):
     (folder / "rw").mkdir(parents=True)
     program.compile_static(sorted((GUEST / "init").glob("*.c")), folder / "init")
     (folder / "app").write_text(describe(manifest, root))
+    for folder in ("proc", "sys", "tmp"):
+        (root / folder).mkdir(exist_ok=True)
+
+
+def add_devices(root):
     dev = root / "dev"
     dev.mkdir(exist_ok=True)
     nodes = [(name, stat.S_IFCHR | mode, os.makedev(major, minor)) for name, (major, minor, mode) in NODES.items()]
@@ -206,8 +228,6 @@ def add_lupine(manifest, root):
     for name, target in LINKS.items():
         (root / name).unlink(missing_ok=True)
         (root / name).symlink_to(target)
-    for folder in ("proc", "sys", "tmp"):
-        (root / folder).mkdir(exist_ok=True)
 
 
 # --- the file system
@@ -280,8 +300,15 @@ def build(manifest):
         root.chmod(0o755)
         source = next(source for source in SOURCES if source in manifest.image)
         SOURCES[source](manifest, root)
+        if "prepare" in manifest.image:
+            add_accounts(manifest, root)
+            add_devices(root)
+            add_folders(manifest, root)
+            prepare(manifest, root)
         select(manifest, root)
         add_accounts(manifest, root)
+        add_devices(root)
+        add_folders(manifest, root)
         add_copies(manifest, root)
         add_lupine(manifest, root)
         set_times(root)
