@@ -11,7 +11,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from . import debs, elf, program
+from . import debs, elf, oci, program
 from .base import GUEST, IMAGE, MANIFEST, GuestError, cache_dir, hash_of, locked, publish, run
 
 # Documentation and translations: nothing of it is read by a server.
@@ -63,7 +63,14 @@ def from_program(manifest, root):
         target.chmod(0o755)
 
 
-SOURCES = {"packages": from_packages, "directory": from_directory, "program": from_program}
+def from_oci(manifest, root):
+    config = oci.unpack(manifest.image["oci"], manifest.folder, root)
+    oci.apply(config, manifest.app)
+    if not manifest.app["argv"]:
+        raise GuestError(f"{manifest.name}: the OCI image has no Entrypoint and no Cmd; give [app] argv", IMAGE)
+
+
+SOURCES = {"oci": from_oci, "packages": from_packages, "directory": from_directory, "program": from_program}
 
 
 def matches(manifest, root, pattern):
@@ -177,11 +184,23 @@ def escape(text):
     return text.replace("\\", "\\\\").replace("\n", "\\n")
 
 
+def find_program(manifest, root, name):
+    """As a shell would, but now: init executes an absolute path."""
+    path = {"PATH": PATH, **manifest.app.get("env", {})}["PATH"]
+    candidates = [name] if name.startswith("/") else [f"{manifest.app.get('cwd', '/')}/{name}"] if "/" in name else [
+        f"{folder}/{name}" for folder in path.split(":") if folder.startswith("/")]
+    for candidate in candidates:
+        if elf.inside(root, candidate).is_file():
+            return candidate
+    raise GuestError(f"{manifest.name}: the image has no {name}" + ("" if "/" in name else f" in {path}"), IMAGE)
+
+
 def describe(manifest, root):
     """The text of /lupine/app; guest/init/app.c reads it."""
     app = manifest.app
+    argv = [find_program(manifest, root, app["argv"][0]), *app["argv"][1:]]
     env = {"PATH": PATH, "HOME": "/", **app.get("env", {})}
-    lines = [f"arg {escape(word)}" for word in app["argv"]]
+    lines = [f"arg {escape(word)}" for word in argv]
     lines += [f"env {key}={escape(value)}" for key, value in env.items()]
     lines += [f"{key} {escape(app[key])}" for key in ("cwd", "hostname", "overlay") if key in app]
     if "user" in app:
@@ -287,6 +306,8 @@ FORMATS = {"erofs": make_erofs, "ext4": make_ext4}
 
 def build(manifest):
     """The path of the application's image."""
+    if "missing" in manifest.image:
+        raise GuestError(f"{manifest.name}: {manifest.image['missing']}", IMAGE)
     form = manifest.image.get("format", "erofs")
     if form not in FORMATS:
         raise GuestError(f"{manifest.name}: [image] format {form}: there are {', '.join(FORMATS)}", MANIFEST)

@@ -12,13 +12,13 @@ KEYS = {
     "": {"description": str, "kernel": dict, "image": dict, "app": dict, "vm": dict, "probe": dict},
     "kernel": {"fragments": list},
     "image": {"format": str, "size": str, "packages": list, "program": str, "directory": str, "files": list, "drop": list,
-              "copy": dict, "empty": list, "prepare": list},
+              "oci": str, "missing": str, "copy": dict, "empty": list, "prepare": list},
     "app": {"argv": list, "env": dict, "cwd": str, "user": str, "hostname": str, "mounts": list, "limits": dict, "stop": str,
             "overlay": str},
     "vm": {"memory": str, "ports": list},
     "probe": {"seconds": int, "output": str, "status": int, "step": list},
 }
-SOURCES = ("packages", "program", "directory")
+SOURCES = ("packages", "program", "directory", "oci")
 
 
 @dataclass
@@ -54,8 +54,8 @@ def names():
     return sorted(path.stem for path in (GUEST / "apps").glob("*.toml"))
 
 
-def load(name):
-    """The manifest of guest/apps/NAME.toml, or of a path that ends in .toml."""
+def load(name, oci=None):
+    """The manifest of guest/apps/NAME.toml, or of a path that ends in .toml; OCI is an image to use instead of its source."""
     path = Path(name) if name.endswith(".toml") else GUEST / "apps" / f"{name}.toml"
     try:
         with open(path, "rb") as stream:
@@ -66,9 +66,15 @@ def load(name):
         raise GuestError(f"{path}: {error}", MANIFEST)
     check(path.name, "", content)
     manifest = Manifest(path.stem, path.resolve().parent, **content)
+    if oci:
+        for source in (*SOURCES, "missing", "files", "drop", "prepare"):
+            manifest.image.pop(source, None)
+        manifest.image["oci"] = str(Path(oci).absolute())
+    if "missing" in manifest.image:
+        return manifest
     sources = [source for source in SOURCES if source in manifest.image]
     if len(sources) != 1:
         raise GuestError(f"{path.name}: [image] needs exactly one of {', '.join(SOURCES)}", MANIFEST)
-    if not manifest.app.get("argv"):
+    if not manifest.app.get("argv") and "oci" not in manifest.image:
         raise GuestError(f"{path.name}: [app] needs argv", MANIFEST)
     return manifest

@@ -2,10 +2,14 @@
 """The guest factory's own decisions: what it refuses and how it says so, and that the same input gives the same bytes."""
 
 import hashlib
+import io
+import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import unittest
 
@@ -155,19 +159,21 @@ class ElfTest(FactoryTest):
         self.assertEqual(names, {"sh", "libc.so.6", "ld-linux-x86-64.so.2"})
 
 
-@unittest.skipUnless(os.geteuid() == 0, "making device nodes needs root")
-class ImageTest(FactoryTest):
-    def hello(self, extra=""):
-        self.file("hello.c", "int main(void)\n{\n\treturn 0;\n}\n")
-        path = self.file("hello.toml", HELLO + extra)
-        return manifest.load(str(path))
-
+class ImageCase(FactoryTest):
     def build(self, app):
         os.environ["LUPINE_CACHE"] = str(self.folder / "cache")
         try:
             return image.build(app)
         finally:
             del os.environ["LUPINE_CACHE"]
+
+
+@unittest.skipUnless(os.geteuid() == 0, "making device nodes needs root")
+class ImageTest(ImageCase):
+    def hello(self, extra=""):
+        self.file("hello.c", "int main(void)\n{\n\treturn 0;\n}\n")
+        path = self.file("hello.toml", HELLO + extra)
+        return manifest.load(str(path))
 
     def test_same_input_same_bytes(self):
         for form in ("erofs", "ext4"):
@@ -206,6 +212,7 @@ class ImageTest(FactoryTest):
         app.app["argv"] = ["/hello", "a b", "line\nback\\slash"]
         root = self.folder / "root"
         root.mkdir()
+        (root / "hello").touch()
         image.add_accounts(app, root)
         lines = image.describe(app, root).splitlines()
         self.assertEqual(lines[:3], ["arg /hello", "arg a b", "arg line\\nback\\\\slash"])
@@ -227,6 +234,95 @@ class ImageTest(FactoryTest):
         app = self.hello()
         self.file("hello.c", "int main(void) { return x; }\n")
         self.refused(base.BUILD, "compile", self.build, app)
+
+
+@unittest.skipUnless(os.geteuid() == 0 and shutil.which("umoci") and shutil.which("skopeo"), "needs root, skopeo, umoci")
+class OciTest(ImageCase):
+    """Images made here by hand, layer by layer, the bad ones included."""
+
+    def blob(self, content, kind):
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
+        name = hashlib.sha256(data).hexdigest()
+        path = self.folder / "layout/blobs/sha256" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": f"sha256:{name}", "size": len(data)}
+
+    def layer(self, *entries):
+        stream = io.BytesIO()
+        with tarfile.open(fileobj=stream, mode="w") as tar:
+            for name, content in entries:
+                member = tarfile.TarInfo(name)
+                member.mode = 0o755
+                if isinstance(content, bytes):
+                    member.size = len(content)
+                    tar.addfile(member, io.BytesIO(content))
+                else:
+                    member.type, member.linkname = tarfile.SYMTYPE, content
+                    tar.addfile(member)
+        return stream.getvalue()
+
+    def layout(self, layers, architecture="amd64", **config):
+        blobs = [self.blob(layer, "layer.v1.tar") for layer in layers]
+        described = self.blob({"architecture": architecture, "os": "linux", "config": config, "rootfs": {
+            "type": "layers", "diff_ids": [blob["digest"] for blob in blobs]}}, "config.v1+json")
+        index = self.blob({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": described,
+                           "layers": blobs}, "manifest.v1+json")
+        index["annotations"] = {"org.opencontainers.image.ref.name": "latest"}
+        self.file("layout/oci-layout", '{"imageLayoutVersion": "1.0.0"}')
+        self.file("layout/index.json", json.dumps({"schemaVersion": 2, "manifests": [index]}))
+        return blobs
+
+    def oci(self):
+        app = manifest.load(str(self.file("x.toml", '[image]\noci = "layout:latest"\nformat = "ext4"\n')))
+        return self.build(app)
+
+    def show(self, disk, path):
+        return subprocess.run(["debugfs", "-R", f"cat {path}", disk], capture_output=True, text=True, check=True).stdout
+
+    def test_layers_whiteouts_and_config(self):
+        self.layout([self.layer(("bin/old", b"1"), ("bin/app", b"1"), ("etc/passwd", b"wolf:x:5:6::/:/bin/sh\n")),
+                     self.layer(("bin/.wh.old", b""), ("bin/app", b"two"))],
+                    Entrypoint=["app"], Cmd=["--serve", "a b"], Env=["PATH=/bin", "A=1"], WorkingDir="/etc", User="wolf")
+        disk = self.oci()
+        self.assertEqual(self.show(disk, "/bin/app"), "two")
+        listing = subprocess.run(["debugfs", "-R", "ls /bin", disk], capture_output=True, text=True, check=True).stdout
+        self.assertNotIn("old", listing)
+        lines = self.show(disk, "/lupine/app").splitlines()
+        for line in ("arg /bin/app", "arg --serve", "arg a b", "env PATH=/bin", "env A=1", "cwd /etc", "user 5:6", "overlay -"):
+            self.assertIn(line, lines)
+
+    def test_a_layer_cannot_write_outside(self):
+        outside = self.folder / "outside"
+        self.layout([self.layer(("bin/app", b"1"), ("link", str(self.folder))),
+                     self.layer(("link/outside", b"x"), ("../../../../../../../../../../../.." + str(outside), b"x"))],
+                    Entrypoint=["/bin/app"])
+        try:
+            self.oci()
+        except base.GuestError:
+            pass
+        self.assertFalse(outside.exists())
+
+    def test_another_architecture(self):
+        self.layout([self.layer(("bin/app", b"1"))], architecture="arm64", Entrypoint=["/bin/app"])
+        self.refused(base.IMAGE, "is for linux/arm64; a guest is linux/amd64", self.oci)
+
+    def test_a_missing_layer(self):
+        blobs = self.layout([self.layer(("bin/app", b"1"))], Entrypoint=["/bin/app"])
+        (self.folder / "layout/blobs/sha256" / blobs[0]["digest"].split(":")[1]).unlink()
+        self.refused(base.IMAGE, "read the layers of", self.oci)
+        self.assertEqual(list((self.folder / "cache/scratch").iterdir()), [])
+
+    def test_no_entry_point_and_no_program(self):
+        self.layout([self.layer(("bin/app", b"1"))])
+        self.refused(base.IMAGE, "no Entrypoint and no Cmd", self.oci)
+        self.layout([self.layer(("bin/app", b"1"))], Entrypoint=["nosuch"])
+        self.refused(base.IMAGE, "the image has no nosuch in /usr/local/sbin", self.oci)
+
+    def test_no_image(self):
+        self.refused(base.IMAGE, "does not exist", self.oci)
+        (self.folder / "layout").mkdir()
+        self.refused(base.IMAGE, "a folder without oci-layout", self.oci)
 
 
 if __name__ == "__main__":
