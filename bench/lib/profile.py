@@ -147,6 +147,20 @@ def below_lines(frame, name, what):
     yield ""
 
 
+# Frames on the way to every system call.
+PASSED = {"entry_SYSCALL_64", "entry_SYSCALL_64_after_hwframe", "do_syscall_64", "x64_sys_call"}
+
+
+def tree_lines(frame, least, depth=0):
+    """Callees below their callers, the dearest first, of @least instructions in all."""
+    if frame.name not in PASSED:
+        yield f"  {frame.total:>12,}  {'  ' * depth}{frame.name}"
+        depth += 1
+    for child in sorted(frame.children.values(), key=lambda c: -c.total):
+        if child.total >= least:
+            yield from tree_lines(child, least, depth)
+
+
 MILESTONES = ["start_kernel", "setup_arch", "mm_core_init", "sched_init", "time_init", "vfs_caches_init",
               "arch_cpu_finalize_init", "rest_init", "kernel_init", "do_basic_setup", "do_initcalls",
               "prepare_namespace", "free_initmem", "run_init_process", "begin_new_exec"]
@@ -174,11 +188,11 @@ def text_of(machine, all_graphs, guest_map):
     for phase in 0, 1:
         yield from top_lines(host_graph(all_graphs, phase), f"{PHASE_TEXT[phase]}: monitor and host "
                              "kernel, by function itself")
-    yield from below_lines(all_graphs[0, KERNEL], "do_syscall_64",
-                           "exec to first KVM_RUN: host kernel, by system call")
-    yield from below_lines(all_graphs[0, KERNEL], "kvm_vm_ioctl", "  of kvm_vm_ioctl")
-    yield from below_lines(all_graphs[0, KERNEL], "kvm_dev_ioctl", "  of kvm_dev_ioctl")
-    yield from below_lines(all_graphs[0, KERNEL], "kvm_arch_vcpu_ioctl", "  of kvm_arch_vcpu_ioctl")
+    for phase in 0, 1:
+        yield f"{PHASE_TEXT[phase]}: callers and what they called, from 1%"
+        graph = host_graph(all_graphs, phase)
+        yield from tree_lines(graph, graph.total / 100)
+        yield ""
 
 
 def map_of(kernel):
