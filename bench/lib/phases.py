@@ -74,15 +74,32 @@ class Exits:
     """Exits up to init (or to the end when no guest marked it)."""
 
     def __init__(self):
-        self.total = self.to_monitor = self.host_interrupts = self.page_faults = 0
+        self.total = self.to_monitor = self.host_interrupts = 0
+        self.last = None  # the last exit's reason, until it is known to be MMIO
         self.reasons = {}
         self.guest = self.kvm = self.monitor = self.halted = 0  # ns between first entry and init
         self.halts = []  # (ns since exec, ns long, rip, what ended it)
 
+    def count(self, event):
+        self.last = reason(event)
+        self.total += 1
+        self.reasons[self.last] = self.reasons.get(self.last, 0) + 1
+        if self.last in ("interrupt", "intr", "EXTERNAL_INTERRUPT"):
+            self.host_interrupts += 1
+
+    def is_mmio(self, page):
+        """The last exit, which looked like a page fault, was an access to a device's @page."""
+        if self.last in ("npf", "EPT_VIOLATION", "EPT_MISCONFIG"):
+            self.reasons[self.last] -= 1
+            why = f"mmio {page:#x}"
+            self.reasons[why] = self.reasons.get(why, 0) + 1
+            self.last = None
+
     def as_dict(self):
         return {"total": self.total, "to_monitor": self.to_monitor,
-                "host_interrupts": self.host_interrupts, "page_faults": self.page_faults,
-                "reasons": dict(sorted(self.reasons.items(), key=lambda r: -r[1])),
+                "host_interrupts": self.host_interrupts, "page_faults": sum(self.reasons.get(w, 0) for w in ("npf", "EPT_VIOLATION")),
+                "reasons": {why: n for why, n in sorted(self.reasons.items(),
+                                                        key=lambda r: -r[1]) if n},
                 "ns": {"guest": self.guest, "kvm": self.kvm, "monitor": self.monitor,
                        "halted": self.halted},
                 "halts": self.halts}
@@ -122,20 +139,16 @@ def exits(group, run):
             owner, since = "guest", event.tsc
         elif event.name == "kvm_exit":
             charge(event.tsc)
-            why = reason(event)
-            result.total += 1
-            result.reasons[why] = result.reasons.get(why, 0) + 1
-            if why in ("interrupt", "intr", "EXTERNAL_INTERRUPT"):
-                result.host_interrupts += 1
+            result.count(event)
             owner, since = "kvm", event.tsc
-            if why in ("hlt", "HLT"):
+            if result.last in ("hlt", "HLT"):
                 owner, halt = "halted", [event.tsc, event.field("rip"), ""]
         elif event.name == "kvm_userspace_exit":
             charge(event.tsc)
             result.to_monitor += 1
             owner, since = "monitor", event.tsc
-        elif event.name == "kvm_page_fault":
-            result.page_faults += 1
+        elif event.name in ("kvm_mmio", "kvm_fast_mmio"):
+            result.is_mmio(int(event.field("gpa"), 16) & ~0xFFF)
         elif halt and event.name in WAKERS:
             halt[2] = f"{event.name[4:]}: {event.text.strip()}"
     for name in "guest", "kvm", "monitor", "halted":

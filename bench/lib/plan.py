@@ -28,7 +28,7 @@ SETTINGS = {
     "group": [*MARKERS, "options/record-tgid 1", "events/kvm/kvm_entry/enable 1"],
     "exits": [f"{optional}events/kvm/{event}/enable 1" for optional, event in (
         ("", "kvm_entry"), ("", "kvm_exit"), ("", "kvm_pio"), ("", "kvm_mmio"),
-        ("", "kvm_userspace_exit"), ("", "kvm_page_fault"), ("?", "kvm_inj_virq"),
+        ("", "kvm_userspace_exit"), ("?", "kvm_fast_mmio"), ("?", "kvm_inj_virq"),
         ("?", "kvm_set_irq"), ("?", "kvm_apic_accept_irq"))],
     # System calls and page faults up to the first KVM_RUN.
     "calls": ["options/event-fork 1", "events/raw_syscalls/enable 1",

@@ -128,6 +128,8 @@ def rows_of(result):
     yield "exits until init", str(x.get("total", "-"))
     yield "  of them to the monitor", str(x.get("to_monitor", "-"))
     yield "  of them page faults", str(x.get("page_faults", "-"))
+    yield "  of them device registers (MMIO)", str(sum(
+        n for why, n in x["reasons"].items() if why.startswith("mmio")) if x else "-")
     yield "monitor's page faults", str(cell(result, "faults", "minor_faults", "p50") or "-")
     for what, key in ("monitor memory without guest RAM, KiB", "monitor"), \
             ("guest memory touched, KiB", "guest"):
