@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An application for the boot tests: does what "lupine_test=NAME" on the kernel's command line
+ * says. */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NET_PORT  7777
+#define NET_TOTAL (4u << 20) /* bytes each way */
+
+static int fail(const char *what)
+{
+	printf("behave: %s: %s\n", what, strerror(errno));
+	return 1;
+}
+
+static int status(void)
+{
+	return 42;
+}
+
+static int die(void)
+{
+	return raise(SIGKILL);
+}
+
+static int hang(void)
+{
+	for (;;)
+		pause();
+}
+
+static int cpus(void)
+{
+	printf("cpus %ld\n", sysconf(_SC_NPROCESSORS_ONLN));
+	return 0;
+}
+
+/* The seed handed over at boot must have made the CRNG ready already. */
+static int seeded(void)
+{
+	uint64_t value = 0;
+
+	if (getrandom(&value, sizeof(value), GRND_NONBLOCK) != sizeof(value))
+		return fail("getrandom");
+	printf("random %016llx\n", (unsigned long long)value);
+	return 0;
+}
+
+/* Sleeping works without a PIT, an RTC or ACPI. */
+static int sleep_a_little(void)
+{
+	const struct timespec wish = { 0, 50 * 1000 * 1000 };
+	struct timespec before, after;
+
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	nanosleep(&wish, NULL);
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	const int64_t slept =
+		(after.tv_sec - before.tv_sec) * 1000000000ll + after.tv_nsec - before.tv_nsec;
+	printf("slept %s\n", slept >= wish.tv_nsec ? "enough" : "too little");
+	return slept >= wish.tv_nsec ? 0 : 1;
+}
+
+static int console_flood(void)
+{
+	for (int i = 0; i < 2000; i++)
+		printf("line %d\n", i);
+	return 0;
+}
+
+static int read_console(void)
+{
+	char line[64];
+
+	printf("ready\n");
+	fflush(stdout);
+	if (!fgets(line, sizeof(line), stdin))
+		return fail("console");
+	printf("got %s", line);
+	return 0;
+}
+
+static void fill(uint8_t *block, uint64_t number)
+{
+	for (int i = 0; i < 4096; i++)
+		block[i] = (uint8_t)(number * 31 + (uint64_t)i);
+}
+
+/* Writes vdb from end to end, flushes, reads it back; vdc is read-only and must refuse. */
+static int disks(void)
+{
+	static uint8_t block[4096], expected[4096];
+	const int fd = open("/dev/vdb", O_RDWR), ro = open("/dev/vdc", O_RDONLY);
+	uint64_t blocks;
+
+	if (fd < 0 || ro < 0)
+		return fail("open");
+	const off_t size = lseek(fd, 0, SEEK_END);
+	blocks = (uint64_t)size / sizeof(block);
+	printf("vdb %lld vdc %lld\n", (long long)size, (long long)lseek(ro, 0, SEEK_END));
+	for (uint64_t i = 0; i < blocks; i++) {
+		fill(block, i);
+		if (pwrite(fd, block, sizeof(block), (off_t)(i * sizeof(block))) != sizeof(block))
+			return fail("write");
+	}
+	if (fsync(fd))
+		return fail("fsync");
+	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	for (uint64_t i = 0; i < blocks; i++) {
+		fill(expected, i);
+		if (pread(fd, block, sizeof(block), (off_t)(i * sizeof(block))) != sizeof(block))
+			return fail("read");
+		if (memcmp(block, expected, sizeof(block))) {
+			printf("block %llu differs\n", (unsigned long long)i);
+			return 1;
+		}
+	}
+	if (open("/dev/vdc", O_RDWR) >= 0) {
+		printf("vdc opened for writing\n");
+		return 1;
+	}
+	printf("disks are right\n");
+	return 0;
+}
+
+static int send_all(int fd)
+{
+	static uint8_t chunk[65536];
+	size_t sent = 0;
+
+	for (size_t i = 0; i < sizeof(chunk); i++)
+		chunk[i] = (uint8_t)(i % 251);
+	while (sent < NET_TOTAL) {
+		const size_t at = sent % sizeof(chunk);
+		const ssize_t n = write(fd, chunk + at, sizeof(chunk) - at);
+
+		if (n <= 0)
+			return fail("send");
+		sent += (size_t)n;
+	}
+	return shutdown(fd, SHUT_WR);
+}
+
+static int receive_all(int fd)
+{
+	static uint8_t chunk[65536];
+	size_t got = 0;
+	ssize_t n;
+
+	while ((n = read(fd, chunk, sizeof(chunk))) > 0)
+		for (ssize_t i = 0; i < n; i++, got++)
+			if (chunk[i] != (uint8_t)(got % 65536 % 251)) {
+				printf("byte %zu differs\n", got);
+				return 1;
+			}
+	printf("received %zu\n", got);
+	return n < 0 || got != NET_TOTAL;
+}
+
+/* Out: connects to the host, sends, then receives as much. */
+static int net_out(void)
+{
+	struct sockaddr_in host = { .sin_family = AF_INET, .sin_port = htons(NET_PORT) };
+	const int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	inet_pton(AF_INET, "10.77.0.1", &host.sin_addr);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&host, sizeof(host)))
+		return fail("connect");
+	return send_all(fd) || receive_all(fd);
+}
+
+/* In: the host connects, sends, then receives as much. */
+static int net_in(void)
+{
+	const struct sockaddr_in any = { .sin_family = AF_INET, .sin_port = htons(NET_PORT) };
+	const int listener = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (listener < 0 || bind(listener, (const struct sockaddr *)&any, sizeof(any)) ||
+	    listen(listener, 1))
+		return fail("listen");
+	const int fd = accept(listener, NULL, NULL);
+	if (fd < 0)
+		return fail("accept");
+	return receive_all(fd) || send_all(fd);
+}
+
+static const struct {
+	const char *name;
+	int (*run)(void);
+} behaviours[] = {
+	{ "status", status },	    { "die", die },	      { "hang", hang },
+	{ "cpus", cpus },	    { "seeded", seeded },     { "sleep", sleep_a_little },
+	{ "flood", console_flood }, { "read", read_console }, { "disks", disks },
+	{ "net_out", net_out },	    { "net_in", net_in },
+};
+
+int main(void)
+{
+	char cmdline[4096] = "";
+	FILE *file = fopen("/proc/cmdline", "r");
+
+	if (!file || !fgets(cmdline, sizeof(cmdline), file))
+		return fail("/proc/cmdline");
+	const char *name = strstr(cmdline, "lupine_test=");
+	for (size_t i = 0; name && i < sizeof(behaviours) / sizeof(behaviours[0]); i++) {
+		const size_t length = strlen(behaviours[i].name);
+
+		if (!strncmp(name + 12, behaviours[i].name, length) &&
+		    strchr(" \n", name[12 + length]))
+			return behaviours[i].run();
+	}
+	printf("behave: no lupine_test=NAME that is known\n");
+	return 2;
+}
