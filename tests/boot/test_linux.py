@@ -144,7 +144,7 @@ class Devices(Linux):
                      f"lupine_test=net_in lupine_net={GUEST}/24"], stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE, text=True)
                 self.addCleanup(process.kill)
-                with self.connect() as sock:
+                with self.connect(process) as sock:
                     sock.sendall(PATTERN)
                     sock.shutdown(socket.SHUT_WR)
                     got = b"".join(iter(lambda: sock.recv(1 << 16), b""))
@@ -153,9 +153,10 @@ class Devices(Linux):
                 self.assertIn(f"received {TOTAL}", out)
                 self.assertEqual(process.returncode, 0)
 
-    def connect(self):
+    def connect(self, process):
         """The guest's server comes up when it does; a minute is generous."""
         for _ in range(300):
+            self.assertIsNone(process.poll(), "the monitor ended")
             try:
                 return socket.create_connection((GUEST, PORT), timeout=30)
             except OSError:

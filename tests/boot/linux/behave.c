@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An application for the boot tests: does what "lupine_test=NAME" on the kernel's command line
  * says. */
-#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -38,8 +37,9 @@ static int die(void)
 
 static int hang(void)
 {
-	for (;;)
-		pause();
+	while (pause() < 0)
+		;
+	return 0;
 }
 
 static int cpus(void)
