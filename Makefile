@@ -2,17 +2,17 @@
 # Two commands, each from nothing on a fresh Debian 12 as root:
 #   make run    build all, boot redis in a Lupine guest, talk to it, print its boot report
 #   make test   build all, run every test
-# Everything else is meson's (build/), guest/build's and tests/run's.
+# Everything else is meson's (build/), guest/'s and tests/run's.
 
 PACKAGES := meson ninja-build gcc libc6-dev pkg-config clang clang-format libclang-rt-14-dev ccache \
 	libcmocka-dev libseccomp-dev liburing-dev zlib1g-dev liblzma-dev libzstd-dev liblz4-dev \
 	libjson-c-dev make python3 iproute2 linux-source-6.12 bc bison flex libelf-dev libssl-dev \
 	xz-utils zstd lz4 rsync cpio kmod gawk dpkg-dev musl-tools e2fsprogs erofs-utils python3-kconfiglib skopeo umoci \
-	redis-tools acpica-tools busybox-static procps util-linux
+	redis-tools curl acpica-tools busybox-static procps util-linux
 
-.PHONY: run test setup build guests clean
+.PHONY: run test setup build clean
 
-run: guests
+run: build
 	guest/demo redis
 
 test: setup
@@ -21,9 +21,6 @@ test: setup
 build: setup
 	[ -f build/build.ninja ] || meson setup build
 	ninja -C build
-
-guests: build
-	guest/build hello redis -o build/guests
 
 # Installs what is missing, and nothing when nothing is.
 setup:

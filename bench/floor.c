@@ -39,8 +39,8 @@ int main(int argc, char **argv)
 	if (base == MAP_FAILED)
 		check(-1, "mmap");
 	uint8_t *memory = (uint8_t *)(((uintptr_t)base + HUGE - 1) & ~(uintptr_t)(HUGE - 1));
-	const struct kvm_userspace_memory_region region = {
-		.memory_size = size, .userspace_addr = (uintptr_t)memory };
+	const struct kvm_userspace_memory_region region = { .memory_size = size,
+							    .userspace_addr = (uintptr_t)memory };
 	check(ioctl(vm, KVM_CREATE_IRQCHIP, 0), "KVM_CREATE_IRQCHIP");
 	check(ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region), "KVM_SET_USER_MEMORY_REGION");
 	memcpy(memory, program, sizeof(program));

@@ -177,8 +177,8 @@ static void put_end(FILE *out, const struct plan *plan, int index, pid_t pid, ui
 	put(out, "count pid", (unsigned long long)pid);
 	put(out, "stamp exec", started);
 	put(out, "stamp end", ended);
-	put(out, "count status", WIFEXITED(status) ? (unsigned)WEXITSTATUS(status)
-						   : 128u + (unsigned)WTERMSIG(status));
+	put(out, "count status",
+	    WIFEXITED(status) ? (unsigned)WEXITSTATUS(status) : 128u + (unsigned)WTERMSIG(status));
 	put(out, "count late", late ? 1 : 0);
 	put(out, "count minor_faults", (unsigned long long)usage->ru_minflt);
 	put(out, "count major_faults", (unsigned long long)usage->ru_majflt);

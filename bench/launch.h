@@ -16,7 +16,8 @@ void copy_lines(FILE *out, const char *path, const char *prefix);
 void memory_trace_me(void);
 pid_t memory_follow(pid_t pid, int *status, struct rusage *usage, FILE *out);
 
-/* Mode "profile": tells who logs this machine's instructions that @what may happen, waits for leave. */
+/* Mode "profile": tells who logs this machine's instructions that @what may happen, waits for
+ * leave. */
 void profile_wait(const char *what);
 
 #endif
