@@ -262,9 +262,9 @@ static void describe(struct virtio_blk *blk, const struct virtio_blk_options *op
 
 	base->config = config;
 	base->config_len = offsetof(struct virtio_blk_config, unused1);
-	base->offered = 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_F_RING_RESET |
-			1ull << VIRTIO_RING_F_EVENT_IDX | 1ull << VIRTIO_RING_F_INDIRECT_DESC |
-			1ull << VIRTIO_BLK_F_SEG_MAX;
+	base->offered = 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_F_QUIET_INTERRUPTS |
+			1ull << VIRTIO_F_RING_RESET | 1ull << VIRTIO_RING_F_EVENT_IDX |
+			1ull << VIRTIO_RING_F_INDIRECT_DESC | 1ull << VIRTIO_BLK_F_SEG_MAX;
 	/* Of the rest, what the guest has a use for: each field it reads is an exit of its boot. */
 	if (base->nr_queues > 1)
 		base->offered |= 1ull << VIRTIO_BLK_F_MQ;

@@ -48,17 +48,21 @@ bool virtio_device_live(const struct virtio_device *device)
 				  VIRTIO_CONFIG_S_FAILED)) == VIRTIO_CONFIG_S_DRIVER_OK;
 }
 
-static void interrupt(struct virtio_device *device, uint32_t cause)
+static void raise_irq(const struct virtio_device *device)
 {
 	const uint64_t one = 1;
 
+	(void)!write(device->irq_fd, &one, sizeof(one)); /* full counter: pending anyway */
+}
+
+static void interrupt(struct virtio_device *device, uint32_t cause)
+{
 	/* A cause that is already set has not been acknowledged: the handler has yet to look at the
 	 * rings, and the edge that will make it is on its way. Sequentially consistent with the
 	 * handler's acknowledgement, which comes before its look.
 	 */
-	if (atomic_fetch_or(&device->irq_status, cause) & cause)
-		return;
-	(void)!write(device->irq_fd, &one, sizeof(one)); /* full counter: pending anyway */
+	if (!(atomic_fetch_or(&device->irq_status, cause) & cause))
+		raise_irq(device);
 }
 
 void virtio_device_notify(struct virtio_device *device, unsigned int queue)
@@ -76,15 +80,35 @@ void virtio_device_requeue(struct virtio_device *device, unsigned int queue)
 
 void virtio_device_publish(struct virtio_device *device, unsigned int queue)
 {
-	if (virtqueue_publish(&device->queues[queue]))
+	if (!virtqueue_publish(&device->queues[queue]))
+		return;
+	if (virtio_device_has(device, VIRTIO_F_QUIET_INTERRUPTS))
+		raise_irq(device);
+	else
 		interrupt(device, VIRTIO_MMIO_INT_VRING);
+}
+
+static void set_config_flag(struct virtio_device *device, bool on)
+{
+	if (!virtio_device_has(device, VIRTIO_F_QUIET_INTERRUPTS))
+		return;
+	for (unsigned int i = 0; i < device->nr_queues; i++)
+		if (device->queues[i].running)
+			virtqueue_set_flag(&device->queues[i], VRING_USED_F_CONFIG, on);
 }
 
 void virtio_device_config_changed(struct virtio_device *device)
 {
 	device->config_generation++;
-	if (device->status & VIRTIO_CONFIG_S_DRIVER_OK)
-		interrupt(device, VIRTIO_MMIO_INT_CONFIG);
+	if (!(device->status & VIRTIO_CONFIG_S_DRIVER_OK))
+		return;
+	set_config_flag(device, true);
+	interrupt(device, VIRTIO_MMIO_INT_CONFIG);
+}
+
+void virtio_device_config_seen(struct virtio_device *device)
+{
+	set_config_flag(device, false);
 }
 
 void virtio_device_reset(struct virtio_device *device)

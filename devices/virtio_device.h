@@ -33,6 +33,15 @@ struct virtio_device;
 
 #define VIRTIO_PENDING (-1)
 
+/*
+ * A feature of ours, in the range reserved for extensions; stock drivers ignore it. With it a used
+ * buffer interrupts without a bit in InterruptStatus, so that the driver neither reads nor
+ * acknowledges it: two exits less. A configuration change sets its bit there and, until that is
+ * acknowledged, a flag in each used ring. The driver's side is a patch in guest/patches.
+ */
+#define VIRTIO_F_QUIET_INTERRUPTS 49
+#define VRING_USED_F_CONFIG	  0x8000
+
 struct virtio_device_ops {
 	uint32_t id; /* virtio 1.2, 5 */
 	/* Optional: whether this set of features makes sense together. */
@@ -119,6 +128,8 @@ void virtio_device_requeue(struct virtio_device *device, unsigned int queue);
 void virtio_device_publish(struct virtio_device *device, unsigned int queue);
 /* The configuration space changed: the driver is told (2.5). */
 void virtio_device_config_changed(struct virtio_device *device);
+/* The driver has seen that; for the transport. */
+void virtio_device_config_seen(struct virtio_device *device);
 /* Back to the state after power-on (2.4). */
 void virtio_device_reset(struct virtio_device *device);
 /* One queue back to it. */

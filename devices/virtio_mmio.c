@@ -300,6 +300,16 @@ static void write_register(struct virtio_mmio *mmio, uint32_t offset, uint32_t v
 	}
 }
 
+static void acknowledge(struct virtio_device *device, uint32_t causes)
+{
+	/* No lock, usually: a handler does not wait for a disk. */
+	if (atomic_fetch_and(&device->irq_status, ~causes) & causes & VIRTIO_MMIO_INT_CONFIG) {
+		pthread_mutex_lock(&device->lock);
+		virtio_device_config_seen(device);
+		pthread_mutex_unlock(&device->lock);
+	}
+}
+
 void virtio_mmio_write(struct virtio_mmio *mmio, uint32_t offset, const void *data, uint32_t len)
 {
 	uint32_t value;
@@ -311,8 +321,7 @@ void virtio_mmio_write(struct virtio_mmio *mmio, uint32_t offset, const void *da
 		return;
 	memcpy(&value, data, sizeof(value));
 	if (offset == VIRTIO_MMIO_INTERRUPT_ACK) {
-		/* No lock: a handler does not wait for a disk. */
-		atomic_fetch_and(&mmio->device->irq_status, ~value);
+		acknowledge(mmio->device, value);
 		return;
 	}
 	pthread_mutex_lock(&mmio->device->lock);

@@ -305,9 +305,10 @@ static void describe(struct virtio_net *net, const struct virtio_net_options *op
 	net->config.mtu = options->mtu;
 	base->config = &net->config;
 	base->config_len = offsetof(struct virtio_net_config, mtu) + sizeof(net->config.mtu);
-	base->offered = 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_F_RING_RESET |
-			1ull << VIRTIO_RING_F_EVENT_IDX | 1ull << VIRTIO_RING_F_INDIRECT_DESC |
-			BIT(MAC) | BIT(STATUS) | BIT(MRG_RXBUF) | net->pairs[0].backend->features;
+	base->offered = 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_F_QUIET_INTERRUPTS |
+			1ull << VIRTIO_F_RING_RESET | 1ull << VIRTIO_RING_F_EVENT_IDX |
+			1ull << VIRTIO_RING_F_INDIRECT_DESC | BIT(MAC) | BIT(STATUS) |
+			BIT(MRG_RXBUF) | net->pairs[0].backend->features;
 	if (options->mtu)
 		base->offered |= BIT(MTU);
 	/* A control queue costs the boot a few exits: only where it has a use. */

@@ -72,6 +72,7 @@ int virtqueue_start(struct virtqueue *vq, const struct guest_mem *mem, bool even
 	vq->next_avail = vq->seen_avail = 0;
 	vq->next_used = vq->published = 0;
 	vq->in_flight = 0;
+	vq->flags = 0;
 	vq->running = true;
 	return 0;
 }
@@ -235,11 +236,17 @@ bool virtqueue_publish(struct virtqueue *vq)
 	return !(__atomic_load_n(&vq->avail->flags, __ATOMIC_RELAXED) & VRING_AVAIL_F_NO_INTERRUPT);
 }
 
+void virtqueue_set_flag(struct virtqueue *vq, uint16_t flag, bool on)
+{
+	vq->flags = (uint16_t)(on ? vq->flags | flag : vq->flags & ~flag);
+	__atomic_store_n(&vq->used->flags, vq->flags, __ATOMIC_RELAXED);
+}
+
 void virtqueue_mute(struct virtqueue *vq)
 {
 	/* With EVENT_IDX an avail_event that is left behind says the same (2.7.10.2). */
 	if (!vq->event_idx)
-		__atomic_store_n(&vq->used->flags, VRING_USED_F_NO_NOTIFY, __ATOMIC_RELAXED);
+		virtqueue_set_flag(vq, VRING_USED_F_NO_NOTIFY, true);
 }
 
 bool virtqueue_listen(struct virtqueue *vq)
@@ -249,7 +256,7 @@ bool virtqueue_listen(struct virtqueue *vq)
 	if (vq->event_idx)
 		__atomic_store_n(avail_event(vq), vq->next_avail, __ATOMIC_RELAXED);
 	else
-		__atomic_store_n(&vq->used->flags, 0, __ATOMIC_RELAXED);
+		virtqueue_set_flag(vq, VRING_USED_F_NO_NOTIFY, false);
 	/* Pairs with the driver's full barrier between moving avail->idx and reading avail_event or
 	 * flags (2.7.13.4): one of us sees the other's store.
 	 */

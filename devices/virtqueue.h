@@ -32,6 +32,7 @@ struct virtqueue {
 	/* Valid while running. */
 	bool running;
 	bool event_idx, indirect; /* as negotiated */
+	uint16_t flags; /* used->flags as last written */
 	const char *error; /* why the queue is broken, or NULL */
 	const struct guest_mem *mem;
 	const struct vring_desc *desc;
@@ -73,6 +74,9 @@ void virtqueue_push(struct virtqueue *vq, uint16_t head, uint32_t written);
 
 /* Shows the driver what was pushed. True when it asks for an interrupt. */
 bool virtqueue_publish(struct virtqueue *vq);
+
+/* Sets or clears a bit of used->flags that is the transport's. */
+void virtqueue_set_flag(struct virtqueue *vq, uint16_t flag, bool on);
 
 /* Tells the driver that it need not notify, and that it must again. */
 void virtqueue_mute(struct virtqueue *vq);

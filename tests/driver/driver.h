@@ -54,7 +54,7 @@ bool driver_negotiate(struct driver *driver, uint64_t features);
 /* Sets up queue @q where it belongs and makes it ready; true if it is. */
 bool driver_setup(struct driver *driver, unsigned int q, uint32_t size);
 void driver_ok(struct driver *driver);
-/* All of it, with every feature and @nr queues of @size. */
+/* All of it, with every feature that stock drivers know and @nr queues of @size. */
 void driver_start(struct driver *driver, unsigned int nr, uint32_t size);
 
 /* A descriptor of a table at @table. */

@@ -10,6 +10,7 @@
 #include <linux/virtio_ring.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "driver.h"
 
@@ -88,8 +89,8 @@ static int setup(void **state)
 	memcpy(echo->config, "abcdef", 6);
 	echo->base.config = echo->config;
 	echo->base.config_len = sizeof(echo->config);
-	echo->base.offered =
-		1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_EVENT_IDX | 1ull << FEATURE;
+	echo->base.offered = 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_EVENT_IDX |
+			     1ull << FEATURE | 1ull << VIRTIO_F_QUIET_INTERRUPTS;
 	memcpy(echo->base.name, "echo", 5);
 	driver_attach(d, &echo->base);
 	*state = d;
@@ -114,7 +115,8 @@ static void identity(void **state)
 	assert_int_equal(driver_get(d, VIRTIO_MMIO_DEVICE_FEATURES),
 			 1u << VIRTIO_RING_F_EVENT_IDX | 1u << FEATURE);
 	driver_set(d, VIRTIO_MMIO_DEVICE_FEATURES_SEL, 1);
-	assert_int_equal(driver_get(d, VIRTIO_MMIO_DEVICE_FEATURES), 1);
+	assert_int_equal(driver_get(d, VIRTIO_MMIO_DEVICE_FEATURES),
+			 1 | 1u << (VIRTIO_F_QUIET_INTERRUPTS - 32));
 	driver_set(d, VIRTIO_MMIO_DEVICE_FEATURES_SEL, 2);
 	assert_int_equal(driver_get(d, VIRTIO_MMIO_DEVICE_FEATURES), 0);
 	driver_set(d, VIRTIO_MMIO_QUEUE_SEL, 1);
@@ -286,7 +288,8 @@ static void an_unacknowledged_interrupt_is_not_repeated(void **state)
 {
 	struct driver *d = *state;
 
-	assert_true(driver_negotiate(d, ~(1ull << VIRTIO_RING_F_EVENT_IDX)));
+	assert_true(driver_negotiate(
+		d, ~(1ull << VIRTIO_RING_F_EVENT_IDX | 1ull << VIRTIO_F_QUIET_INTERRUPTS)));
 	assert_true(driver_setup(d, 0, 8));
 	driver_ok(d);
 	driver_desc(d, d->queue[0].desc, 0, DRIVER_DATA, 10, VRING_DESC_F_WRITE, 0);
@@ -358,6 +361,40 @@ static void configuration_changes(void **state)
 	assert_int_not_equal(driver_get(d, VIRTIO_MMIO_CONFIG_GENERATION), generation);
 }
 
+/* With our own feature: no bit and no acknowledgement for buffers, a flag for configuration. */
+static void quiet_interrupts(void **state)
+{
+	struct driver *d = *state;
+	uint16_t flags;
+	uint64_t count;
+
+	assert_true(driver_negotiate(d, ~0ull));
+	assert_true(driver_setup(d, 0, 8));
+	assert_true(driver_setup(d, 1, 8));
+	driver_ok(d);
+	driver_desc(d, d->queue[0].desc, 0, DRIVER_DATA, 10, VRING_DESC_F_WRITE, 0);
+	for (uint16_t i = 0; i < 3; i++) {
+		/* used_event: at every buffer */
+		mem_write(&d->mem, d->queue[0].avail + 4 + 2 * 8, &i, sizeof(i));
+		driver_offer(d, 0, 0);
+		driver_notify(d, 0);
+		assert_int_equal(driver_get(d, VIRTIO_MMIO_INTERRUPT_STATUS), 0);
+		assert_int_equal(read(d->irq_fd, &count, sizeof(count)), sizeof(count));
+		assert_int_equal(count, 1);
+	}
+	virtio_device_config_changed(d->device);
+	for (unsigned int q = 0; q < 2; q++) {
+		mem_read(&d->mem, d->queue[q].used, &flags, sizeof(flags));
+		assert_int_equal(flags, VRING_USED_F_CONFIG);
+	}
+	assert_int_equal(driver_get(d, VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_MMIO_INT_CONFIG);
+	assert_int_equal(driver_interrupts(d), 1);
+	for (unsigned int q = 0; q < 2; q++) {
+		mem_read(&d->mem, d->queue[q].used, &flags, sizeof(flags));
+		assert_int_equal(flags, 0);
+	}
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -373,6 +410,7 @@ int main(void)
 		TEST(a_broken_ring_needs_a_reset_and_gets_it),
 		TEST(work_is_bounded),
 		TEST(configuration_changes),
+		TEST(quiet_interrupts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
