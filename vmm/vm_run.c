@@ -10,6 +10,12 @@
 #include "sandbox.h"
 #include "vm.h"
 
+/*
+ * The default 8 MiB would be backed by a huge page where the host gives those: 2 MiB to clear and
+ * to hold for a few KiB of use.
+ */
+#define STACK_SIZE (128u << 10)
+
 /* Threads confine themselves, then wait here: no guest code runs before all of them are ready. */
 struct gate {
 	pthread_mutex_t lock;
@@ -77,8 +83,12 @@ static unsigned int start_workers(struct lupine_vm *vm, struct worker *workers, 
 {
 	unsigned int started = 0;
 	sigset_t all, before;
-	int err = 0;
+	pthread_attr_t attributes;
+	int err;
 
+	err = -pthread_attr_init(&attributes);
+	if (!err)
+		err = -pthread_attr_setstacksize(&attributes, STACK_SIZE);
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &before);
 	while (!err && started < vm->nr_vcpus + 1) {
@@ -87,11 +97,13 @@ static unsigned int start_workers(struct lupine_vm *vm, struct worker *workers, 
 			.gate = gate,
 			.vcpu = started ? &vm->vcpus[started - 1] : NULL,
 		};
-		err = -pthread_create(&workers[started].thread, NULL, work, &workers[started]);
+		err = -pthread_create(&workers[started].thread, &attributes, work,
+				      &workers[started]);
 		if (!err)
 			started++;
 	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attributes);
 	if (err)
 		stop_fail(&vm->stop, err, "starting a thread");
 	return started;
