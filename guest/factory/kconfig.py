@@ -4,6 +4,7 @@
 import io
 import os
 import re
+import sys
 from pathlib import Path
 
 from .base import CONFIG, GUEST, GuestError, run
@@ -73,6 +74,8 @@ def configure(tree, build, symbols, make):
 
 def explain(tree, build, lost):
     """{symbol: why it does not have the value asked for}, by the kernel's own Kconfig."""
+    # Debian's module, whichever Python runs us.
+    sys.path.append("/usr/lib/python3/dist-packages")
     try:
         import kconfiglib
     except ImportError:
@@ -82,9 +85,10 @@ def explain(tree, build, lost):
         # kconfiglib 14 predates Linux 5.14's `modules` keyword; the older spelling means the same.
         def _open(self, filename, mode):
             stream = super()._open(filename, mode)
-            if "Kconfig" in os.path.basename(filename):
+            if "Kconfig" not in os.path.basename(filename):
+                return stream
+            with stream:
                 return io.StringIO(stream.read().replace("\n\tmodules\n", "\n\toption modules\n"))
-            return stream
 
     os.environ.update(srctree=str(tree), ARCH="x86", SRCARCH="x86", CC="gcc", LD="ld", HOSTCC="gcc", HOSTCXX="g++", NM="nm",
                       OBJCOPY="objcopy", AR="ar", RUSTC="rustc", BINDGEN="bindgen", PAHOLE="pahole", KERNELVERSION="",

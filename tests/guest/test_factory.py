@@ -136,6 +136,34 @@ class SourceTest(FactoryTest):
         self.refused(base.SOURCE, "no Linux kernel source", source.tree_version, self.folder)
 
 
+@unittest.skipUnless(source.DEBIAN.exists(), "needs linux-source-6.12")
+class SurvivalTest(FactoryTest):
+    """Kconfig's own judgement, on the real source."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.tree = source.prepare()
+
+    def configure(self, text):
+        symbols = kconfig.read_fragment(kconfig.fragment_path("base"))
+        symbols.update(kconfig.read_fragment(self.file("x.config", text)))
+        build = self.folder / "build"
+        build.mkdir()
+        return kconfig.configure(self.tree, build, symbols, ["make", "-s", f"O={build}", "ARCH=x86"])
+
+    def test_what_does_not_survive_is_named_with_its_reason(self):
+        with self.assertRaises(base.GuestError) as caught:
+            self.configure("CONFIG_NO_SUCH=y\nCONFIG_INET=y\n# CONFIG_HPET_TIMER is not set\n# CONFIG_CRYPTO_CRC32C is not set\n")
+        self.assertEqual(caught.exception.status, base.CONFIG)
+        reasons = str(caught.exception).split("; ")
+        self.assertEqual(len(reasons), 4, reasons)
+        self.assertTrue(reasons[0].startswith("x.config:4: CONFIG_CRYPTO_CRC32C=n did not survive: it is selected by "), reasons[0])
+        self.assertEqual(reasons[1:], [
+            "x.config:3: CONFIG_HPET_TIMER=n did not survive: it can only be chosen with X86_32",
+            "x.config:2: CONFIG_INET=y did not survive: it depends on NET, which is not set",
+            "x.config:1: CONFIG_NO_SUCH=y did not survive: there is no such symbol in this kernel"])
+
+
 class PackageTest(FactoryTest):
     def test_not_a_name(self):
         self.refused(base.IMAGE, "not the name of a Debian package", debs.closure, ["-o=Dir::x"])
