@@ -57,10 +57,11 @@ def tap_lines(taps, count):
             yield f"ip link set {tap} up"
 
 
-def script(folder, files, taps, count, in_rig):
+def script(folder, files, taps, count, in_rig, before=()):
     """What is run, as root: taps, and in the rig a root of memory alone, because a look at a file
     that L1 has from this host waits in real time."""
-    lines = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", *tap_lines(taps, count)]
+    lines = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", *tap_lines(taps, count),
+             *(before if in_rig else ())]
     launch = shlex.join([f"{folder}/launch", f"{folder}/plan", f"{folder}/results"])
     if not in_rig:
         lines += [launch, "status=$?",
@@ -98,16 +99,16 @@ class Host:
         return [RIG, "--icount", "--mem", str(mem), "--out", f"{self.folder}/results", *options,
                 "sh", f"{self.folder}/script"]
 
-    def prepare(self, plan, files, taps, count):
+    def prepare(self, plan, files, taps, count, before=()):
         with open(f"{self.folder}/plan", "w", encoding="utf-8") as f:
             f.write(plan)
         files = dict.fromkeys([*files, f"{self.folder}/launch", f"{self.folder}/plan"])
         with open(f"{self.folder}/script", "w", encoding="utf-8") as f:
-            f.write(script(self.folder, files, taps, count, self.in_rig))
+            f.write(script(self.folder, files, taps, count, self.in_rig, before))
 
-    def run(self, plan, files, taps=(), count=1, mem=2048):
-        """The groups the plan's runs left. @mem: MiB of the rig's machine."""
-        self.prepare(plan, files, taps, count)
+    def run(self, plan, files, taps=(), count=1, mem=2048, before=()):
+        """The groups the plan's runs left. @mem: MiB of the rig's machine, @before: what to do in it."""
+        self.prepare(plan, files, taps, count, before)
         command = self.rig_command(mem) if self.in_rig else ["sh", f"{self.folder}/script"]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                               check=False)
