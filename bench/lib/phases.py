@@ -3,16 +3,8 @@
 how long, and every period the guest spent halted."""
 
 # Phases in order: each is the time at which it ENDS, in ns since exec.
-PHASES = ["run", "kernel", "init", "application", "ready", "guest_exit", "end"]
-TEXT = {
-    "run": "exec to first KVM_RUN",
-    "kernel": "firmware, to kernel entry",
-    "init": "kernel entry to init",
-    "application": "init to the application's exec",
-    "ready": "application's exec to its answer",
-    "guest_exit": "to the guest's exit",
-    "end": "guest's exit to the monitor's end",
-}
+PHASES = ["run", "kernel", "init", "application", "ready", "guest_exit", "leave",
+          "end"]
 PORT_MARKERS = {0xF5: {1: "init", 2: "application", 3: "ready"}, 0x80: {0x41: "init"},
                 0xF4: {}}
 MMIO_TIMER, MMIO_TIMER_VALUE = 0xD0000000, 123  # Firecracker's boot timer
@@ -54,6 +46,8 @@ def phases(group, run, image):
         name = marker(event)
         if event.name == "kvm_entry":
             name = "run"
+        elif event.name == "leave":
+            name = "leave"
         elif event.name == "kvm_exit" and in_kernel(int(event.field("rip"), 16), image):
             name = "kernel"
         if name and name not in at:

@@ -18,6 +18,7 @@ MARKERS = [
     "events/kvm/kvm_mmio/filter gpa==0xd0000000",
     "events/kvm/kvm_pio/enable 1",
     "events/kvm/kvm_mmio/enable 1",
+    "?events/launch/leave/enable 1",
 ]
 SETTINGS = {
     # What costs next to nothing: the markers, and the first kvm_entry, which the first kvm_exit
@@ -49,7 +50,9 @@ def group(mode, name, command, count=1, timeout=60):
             *(f"arg {word}" for word in command), f"go {timeout}"]
 
 
-PREPARE = [f"buffer_size_kb {BUFFER_KIB}", "trace_clock x86-tsc"]
+# "leave": the monitor has said all it has to say; what follows is the kernel closing its VM.
+PREPARE = [f"buffer_size_kb {BUFFER_KIB}", "trace_clock x86-tsc",
+           "?kprobe_events p:launch/leave do_group_exit"]
 
 
 def plan(commands, modes):

@@ -124,7 +124,8 @@ def rows_of(result):
     yield "    halted (waits)", f"{millions(ns.get('halted'))} in {len(x.get('halts', []))}"
     yield "init to application's exec", millions(between(result, "init", "application"))
     yield "application's exec to ready", millions(between(result, "application", "ready"))
-    yield "guest's exit to monitor's end", millions(between(result, "guest_exit", "end"))
+    yield "guest's exit to monitor's exit", millions(between(result, "guest_exit", "leave"))
+    yield "  and to the end of its process", millions(between(result, "guest_exit", "end"))
     yield "exits until init", str(x.get("total", "-"))
     yield "  of them to the monitor", str(x.get("to_monitor", "-"))
     yield "  of them page faults", str(x.get("page_faults", "-"))

@@ -41,6 +41,7 @@ t              vm-42      [000] .....       30100: kvm_pio: pio_write at 0xf5 si
 t              vm-42      [000] .....       31000: kvm_userspace_exit: reason KVM_EXIT_IO (2)
 t              vm-42      [000] d..1.       33000: kvm_entry: vcpu 0, rip 0x401002
 t              vm-42      [000] .....       40000: kvm_pio: pio_write at 0xf4 size 1 count 1 val 0x0
+t              vm-42      [000] .....       45000: leave: (do_group_exit+0x0/0xa0)
 done
 """
 
@@ -72,7 +73,7 @@ class Results(unittest.TestCase):
     def test_phases(self):
         group, run = one()
         self.assertEqual(phases.phases(group, run, IMAGE),
-                         {"run": 8000, "kernel": 14000, "init": 28100, "guest_exit": 38000,
+                         {"run": 8000, "kernel": 14000, "init": 28100, "guest_exit": 38000, "leave": 43000,
                           "end": 88000})
 
     def test_exits_until_init(self):
