@@ -26,6 +26,9 @@ def caption(doc):
     return f"{what}\n{doc['host']['cpu']}"
 
 
+NAMES = {"lupine": "lupine-vmm", "qemu": "QEMU microvm", "qemu-bz": "QEMU microvm, bzImage"}
+
+
 def unit(doc):
     return "million instructions" if doc["host"]["kind"] == "rig" else "ms"
 
@@ -61,7 +64,7 @@ def phases(doc, path):
         init = doc["results"][name]["ns"]["init"]["p50"] / 1e6
         axes.annotate(f"init at {init:.1f}", (segments(doc["results"][name])[-1][2] / 1e6, row),
                       xytext=(4, 0), textcoords="offset points", va="center", fontsize=9)
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), [NAMES.get(n, n) for n in names])
     axes.set_xlabel(f"{unit(doc)} since exec (median)")
     axes.set_title(caption(doc), fontsize=9, loc="left")
     axes.margins(x=0.12)
@@ -77,9 +80,8 @@ def cdf(doc, path):
         values = sorted(run["init"] / 1e6 for run in result["runs"] if "init" in run)
         if values and name != "floor":
             steps = [(i + 1) / len(values) for i in range(len(values))]
-            axes.step([values[0], *values], [0, *steps], where="post", label=name)
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(matplotlib.ticker.ScalarFormatter())
+            axes.step([values[0], *values], [0, *steps], where="post", label=NAMES.get(name, name))
+    axes.set_xlim(left=0)
     axes.set_xlabel(f"exec to init, {unit(doc)}")
     axes.set_ylabel("part of the runs")
     axes.set_title(caption(doc), fontsize=9, loc="left")
@@ -95,9 +97,9 @@ def scale(doc, path):
         points = [(p["value"], p["init"] / 1e6, p["run"] / 1e6) for p in points if p.get("init")]
         if points:
             line, = axes.plot([p[0] for p in points], [p[1] for p in points], "o-",
-                              label=f"{name}: exec to init")
+                              label=f"{NAMES.get(name, name)}: exec to init")
             axes.plot([p[0] for p in points], [p[2] for p in points], "o:", color=line.get_color(),
-                      label=f"{name}: exec to first KVM_RUN")
+                      label=f"{NAMES.get(name, name)}: exec to first KVM_RUN")
     if doc["what"] == "memory":
         axes.set_xscale("log", base=2)
     axes.set_yscale("log")

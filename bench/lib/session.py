@@ -82,6 +82,13 @@ def git_version():
     return done.stdout.strip() or "unknown"
 
 
+def without_folders(word, files):
+    """Where files are on one machine says nothing on another."""
+    for folder in {os.path.dirname(f) for f in files}:
+        word = word.replace(f"{folder}/", "")
+    return word
+
+
 def document(guest, monitors, commands, figures, where):
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
@@ -93,7 +100,7 @@ def document(guest, monitors, commands, figures, where):
                   "cpus": guest.cpus, "disks": len(guest.disks), "nets": guest.taps,
                   "cmdline": guest.cmdline},
         "versions": {n: v.version() for n, v in monitors.items()},
-        "commands": {n: [os.path.basename(w) if w.startswith("/") else w for w in c]
+        "commands": {n: [without_folders(w, [c[0], *guest.files()]) for w in c]
                      for n, c in commands.items()},
         "results": figures,
     }
