@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -15,6 +16,9 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#define BLKDISCARD _IO(0x12, 119) /* linux/fs.h, which musl does not have */
+#define BLKZEROOUT _IO(0x12, 127)
 
 #define NET_PORT  7777
 #define NET_TOTAL (4u << 20) /* bytes each way */
@@ -128,11 +132,78 @@ static int disks(void)
 			return 1;
 		}
 	}
-	if (open("/dev/vdc", O_RDWR) >= 0) {
-		printf("vdc opened for writing\n");
+	/* Kernels differ in where they refuse. */
+	const int refused = open("/dev/vdc", O_RDWR);
+	if (refused >= 0 && pwrite(refused, block, sizeof(block), 0) >= 0) {
+		printf("vdc was written\n");
 		return 1;
 	}
 	printf("disks are right\n");
+	return 0;
+}
+
+/* vdb: a range zeroed, another discarded, the rest as it was. */
+static int clear(void)
+{
+	static uint8_t block[4096] __attribute__((aligned(4096)));
+	uint64_t zero[2] = { 1 << 20, 1 << 20 }, discard[2] = { 4 << 20, 1 << 20 };
+	const int fd = open("/dev/vdb", O_RDWR | O_DIRECT);
+
+	if (fd < 0 || ioctl(fd, BLKZEROOUT, zero) || ioctl(fd, BLKDISCARD, discard))
+		return fail("clear");
+	for (uint64_t at = 0; at < 4 << 20; at += sizeof(block)) {
+		if (pread(fd, block, sizeof(block), (off_t)at) != sizeof(block))
+			return fail("read");
+		if (block[7] != (at >= zero[0] && at < zero[0] + zero[1] ? 0 : 'x')) {
+			printf("byte %llu differs\n", (unsigned long long)at + 7);
+			return 1;
+		}
+	}
+	printf("cleared\n");
+	return 0;
+}
+
+/*
+ * Numbered records to vdb, one a block, round and round, until the power is cut; each is told when
+ * its fsync has returned. Goes on after the highest that is there.
+ */
+static int records(void)
+{
+	static uint64_t block[512];
+	const int fd = open("/dev/vdb", O_RDWR);
+	uint64_t number = 0;
+
+	if (fd < 0)
+		return fail("open");
+	const uint64_t blocks = (uint64_t)lseek(fd, 0, SEEK_END) / sizeof(block);
+	for (uint64_t i = 0; i < blocks; i++) {
+		if (pread(fd, block, sizeof(block), (off_t)(i * sizeof(block))) != sizeof(block))
+			return fail("read");
+		if (block[0] > number)
+			number = block[0];
+	}
+	printf("from %llu\n", (unsigned long long)number);
+	for (;;) {
+		number++;
+		for (int i = 0; i < 512; i++)
+			block[i] = number;
+		if (pwrite(fd, block, sizeof(block), (off_t)(number % blocks * sizeof(block))) !=
+			    sizeof(block) ||
+		    fsync(fd))
+			return fail("write");
+		printf("record %llu\n", (unsigned long long)number);
+		fflush(stdout);
+	}
+}
+
+static int mtu(void)
+{
+	struct ifreq ifr = { .ifr_name = "eth0" };
+	const int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	if (fd < 0 || ioctl(fd, SIOCGIFMTU, &ifr))
+		return fail("mtu");
+	printf("mtu %d\n", ifr.ifr_mtu);
 	return 0;
 }
 
@@ -204,6 +275,7 @@ static const struct {
 	{ "status", status },	    { "die", die },	      { "hang", hang },
 	{ "cpus", cpus },	    { "seeded", seeded },     { "sleep", sleep_a_little },
 	{ "flood", console_flood }, { "read", read_console }, { "disks", disks },
+	{ "clear", clear },	    { "records", records },   { "mtu", mtu },
 	{ "net_out", net_out },	    { "net_in", net_in },
 };
 
