@@ -30,12 +30,19 @@ enum exit_code {
 static struct lupine_vm *_Atomic running;
 static atomic_int stopped_by;
 
+#define GRACE 10 /* seconds that a guest has to end after it was asked to */
+
+/* The first signal asks the guest; a second one, or too long a wait, is the power cut. */
 static void stop_running(int signal)
 {
 	struct lupine_vm *vm = atomic_load(&running);
+	const bool first = atomic_load(&stopped_by) == 0;
 
-	atomic_store(&stopped_by, signal);
-	if (vm)
+	if (signal != SIGALRM)
+		atomic_store(&stopped_by, signal);
+	if (vm && first && lupine_vm_ask(vm))
+		alarm(GRACE);
+	else if (vm)
 		lupine_vm_stop(vm);
 }
 
@@ -46,6 +53,7 @@ static void handle_signals(void)
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGHUP, &action, NULL);
+	sigaction(SIGALRM, &action, NULL);
 	signal(SIGPIPE, SIG_IGN); /* a closed console is the console's trouble */
 }
 

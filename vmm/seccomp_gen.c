@@ -65,6 +65,7 @@ static const struct rule device_thread[] = {
 static const struct rule main_thread[] = {
 	{ SCMP_SYS(poll), "wait for the VM's end or the time-out" },
 	{ SCMP_SYS(restart_syscall), "the same, after a stop and continue" },
+	{ SCMP_SYS(alarm), "how long a guest that was asked to end may take" },
 	{ SCMP_SYS(tgkill), "interrupt the vCPUs at the end" },
 	{ SCMP_SYS(getpid), "the same: glibc's pthread_kill" },
 	{ SCMP_SYS(gettid), "the same" },

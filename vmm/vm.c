@@ -161,6 +161,29 @@ static void console_ready(struct event_source *source, uint32_t events)
 		event_loop_remove(input->loop, source);
 }
 
+static void console_interrupt(struct event_source *source, uint32_t events)
+{
+	const struct console_break *interrupt = (struct console_break *)source;
+	const uint8_t control_c = 3;
+	uint64_t count;
+
+	(void)events;
+	if (read(source->fd, &count, sizeof(count)) == sizeof(count))
+		serial_receive(interrupt->serial, &control_c, 1);
+}
+
+static int create_interrupt(struct lupine_vm *vm)
+{
+	vm->interrupt = (struct console_break){
+		.source = { .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+			    .ready = console_interrupt },
+		.serial = vm->machine.serial,
+	};
+	if (vm->interrupt.source.fd < 0)
+		return -errno;
+	return event_loop_add(&vm->loop, &vm->interrupt.source, EPOLLIN);
+}
+
 static int create_console(struct lupine_vm *vm)
 {
 	int err;
@@ -171,6 +194,8 @@ static int create_console(struct lupine_vm *vm)
 	err = kvm_bind_irq(&vm->kvm, vm->serial_irq_fd, SERIAL_COM1_IRQ);
 	if (!err)
 		err = serial_create(vm->config.console_out, vm->serial_irq_fd, &vm->machine.serial);
+	if (!err && vm->config.console)
+		err = create_interrupt(vm);
 	if (err || vm->config.console_in < 0)
 		return err;
 	vm->input = (struct console_input){
@@ -317,7 +342,7 @@ int lupine_vm_create(const struct lupine_config *given, struct lupine_vm **out,
 		return error_set(error, LUPINE_ERROR_MEMORY, -ENOMEM, "out of memory");
 	vm->config = config;
 	vm->kvm.fd = vm->kvm.vm_fd = -1;
-	vm->stop.fd = vm->serial_irq_fd = -1;
+	vm->stop.fd = vm->serial_irq_fd = vm->interrupt.source.fd = -1;
 	vm->loop.epoll_fd = vm->loop.stop_fd = -1;
 	vm->machine.exit_port = !config.no_exit_port;
 	vm->machine.report = &vm->report;
@@ -350,6 +375,8 @@ void lupine_vm_destroy(struct lupine_vm *vm)
 	}
 	if (vm->machine.serial)
 		serial_destroy(vm->machine.serial);
+	if (vm->interrupt.source.fd >= 0)
+		close(vm->interrupt.source.fd);
 	if (vm->serial_irq_fd >= 0)
 		close(vm->serial_irq_fd);
 	event_loop_fini(&vm->loop);
@@ -363,6 +390,15 @@ void lupine_vm_destroy(struct lupine_vm *vm)
 void lupine_vm_stop(struct lupine_vm *vm)
 {
 	stop_request(&vm->stop, LUPINE_EXIT_STOPPED, 0);
+}
+
+bool lupine_vm_ask(struct lupine_vm *vm)
+{
+	const uint64_t one = 1;
+
+	if (vm->interrupt.source.fd < 0 || !atomic_load(&vm->report.step[LUPINE_STEP_INIT]))
+		return false;
+	return write(vm->interrupt.source.fd, &one, sizeof(one)) == sizeof(one);
 }
 
 const char *lupine_version(void)

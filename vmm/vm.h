@@ -18,6 +18,12 @@ struct console_input {
 	struct serial *serial;
 };
 
+/* An eventfd that a signal handler can write to; its handler presses Ctrl-C on the console. */
+struct console_break {
+	struct event_source source;
+	struct serial *serial;
+};
+
 struct lupine_vm {
 	struct lupine_config config; /* strings and arrays are gone after lupine_vm_create() */
 	struct kvm kvm;
@@ -27,6 +33,7 @@ struct lupine_vm {
 	struct stop stop;
 	struct report report;
 	struct console_input input;
+	struct console_break interrupt;
 	int serial_irq_fd;
 	const char *kernel_format;
 	unsigned int nr_vcpus; /* created so far */

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 from vm import GUESTS, MONITOR, PANIC, TIMEOUT, VmTest, tap
 
@@ -67,6 +68,36 @@ class Ends(Linux):
 
     def test_timeout(self):
         self.assertEqual(self.linux("hang", timeout=5).status, TIMEOUT)
+
+
+class Stops(Linux):
+    def start(self, test):
+        process = subprocess.Popen(
+            [str(MONITOR), "--kernel", str(ELF), "--disk", f"{IMAGE},ro", "--timeout", "90",
+             "--cmdline", f"lupine_test={test}"], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, text=True)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.kill)
+        for line in process.stdout:
+            if "ready" in line:
+                break
+        return process
+
+    def test_sigterm_asks_the_application(self):
+        process = self.start("graceful")
+        process.terminate()
+        self.assertEqual(process.wait(60), 17)
+        self.assertIn("asked to end", process.stdout.read())
+
+    def test_an_application_that_will_not_is_cut_off(self):
+        process = self.start("stubborn")
+        process.terminate()
+        time.sleep(0.5) # two pending signals would be handled in the order of their numbers
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(60), 128 + signal.SIGINT)
+        process = self.start("stubborn")
+        process.terminate()
+        self.assertEqual(process.wait(60), 128 + signal.SIGTERM)
 
 
 class Console(Linux):

@@ -196,6 +196,13 @@ int lupine_vm_create(const struct lupine_config *config, struct lupine_vm **vm,
  */
 int lupine_vm_run(struct lupine_vm *vm, struct lupine_exit *end, struct lupine_error *error);
 
+/*
+ * Asks the guest to end, by a Ctrl-C on its console: our init then stops the application, syncs and
+ * hands over its status. Returns false, and does nothing, while no init has said that it runs
+ * (marker 1) or when the guest has no console. Any thread, and signal handlers.
+ */
+bool lupine_vm_ask(struct lupine_vm *vm);
+
 /* Asks a running VM to stop, as if its power were cut; any thread, and signal handlers. */
 void lupine_vm_stop(struct lupine_vm *vm);
 

@@ -46,6 +46,30 @@ static int hang(void)
 	return 0;
 }
 
+static int stubborn(void)
+{
+	signal(SIGTERM, SIG_IGN);
+	printf("ready\n");
+	fflush(stdout);
+	return hang();
+}
+
+/* Ends itself when it is asked to. */
+static int graceful(void)
+{
+	sigset_t set;
+	int number;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	printf("ready\n");
+	fflush(stdout);
+	sigwait(&set, &number);
+	printf("asked to end\n");
+	return 17;
+}
+
 static int cpus(void)
 {
 	printf("cpus %ld\n", sysconf(_SC_NPROCESSORS_ONLN));
@@ -272,10 +296,13 @@ static const struct {
 	const char *name;
 	int (*run)(void);
 } behaviours[] = {
-	{ "status", status },	    { "die", die },	      { "hang", hang },
-	{ "cpus", cpus },	    { "seeded", seeded },     { "sleep", sleep_a_little },
-	{ "flood", console_flood }, { "read", read_console }, { "disks", disks },
-	{ "clear", clear },	    { "records", records },   { "mtu", mtu },
+	{ "status", status },	    { "die", die },
+	{ "hang", hang },	    { "stubborn", stubborn },
+	{ "graceful", graceful },   { "cpus", cpus },
+	{ "seeded", seeded },	    { "sleep", sleep_a_little },
+	{ "flood", console_flood }, { "read", read_console },
+	{ "disks", disks },	    { "clear", clear },
+	{ "records", records },	    { "mtu", mtu },
 	{ "net_out", net_out },	    { "net_in", net_in },
 };
 
