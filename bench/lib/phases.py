@@ -69,24 +69,27 @@ class Exits:
 
     def __init__(self):
         self.total = self.to_monitor = self.host_interrupts = 0
-        self.last = None  # the last exit's reason, until it is known to be MMIO
-        self.reasons = {}
+        self.last = self.rip = None  # of the last exit, until it is known to be MMIO
+        self.reasons, self.places = {}, {}  # by reason; by (reason, rip)
         self.guest = self.kvm = self.monitor = self.halted = 0  # ns between first entry and init
         self.halts = []  # (ns since exec, ns long, rip, what ended it)
 
     def count(self, event):
-        self.last = reason(event)
+        self.last, self.rip = reason(event), event.field("rip")
         self.total += 1
-        self.reasons[self.last] = self.reasons.get(self.last, 0) + 1
+        self.add(self.last, 1)
         if self.last in ("interrupt", "intr", "EXTERNAL_INTERRUPT"):
             self.host_interrupts += 1
+
+    def add(self, why, n):
+        self.reasons[why] = self.reasons.get(why, 0) + n
+        self.places[why, self.rip] = self.places.get((why, self.rip), 0) + n
 
     def is_mmio(self, page):
         """The last exit, which looked like a page fault, was an access to a device's @page."""
         if self.last in ("npf", "EPT_VIOLATION", "EPT_MISCONFIG"):
-            self.reasons[self.last] -= 1
-            why = f"mmio {page:#x}"
-            self.reasons[why] = self.reasons.get(why, 0) + 1
+            self.add(self.last, -1)
+            self.add(f"mmio {page:#x}", 1)
             self.last = None
 
     def as_dict(self):
@@ -94,6 +97,8 @@ class Exits:
                 "host_interrupts": self.host_interrupts, "page_faults": sum(self.reasons.get(w, 0) for w in ("npf", "EPT_VIOLATION")),
                 "reasons": {why: n for why, n in sorted(self.reasons.items(),
                                                         key=lambda r: -r[1]) if n},
+                "places": sorted(([why, rip, n] for (why, rip), n in self.places.items() if n),
+                                 key=lambda p: (-p[2], p[0], p[1])),
                 "ns": {"guest": self.guest, "kvm": self.kvm, "monitor": self.monitor,
                        "halted": self.halted},
                 "halts": self.halts}

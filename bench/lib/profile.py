@@ -195,18 +195,12 @@ def text_of(machine, all_graphs, guest_map):
         yield ""
 
 
-def map_of(kernel):
-    stem = kernel.rsplit(".", 1)[0]
-    for path in f"{stem}.System.map", f"{stem}.map", os.path.join(os.path.dirname(kernel), "System.map"):
-        if os.path.exists(path):
-            return path
-    raise host.HostError(f"{stem}.System.map: not there; a profile needs the kernel's symbols")
-
-
 def run(options, guest, vmm, folder, where):
     if not where.in_rig:
         raise host.HostError("--profile counts instructions in the rig; on hardware use perf kvm")
-    guest_map = symbols.kernel_map(map_of(options.kernel))
+    if not symbols.map_of(options.kernel):
+        raise host.HostError(f"{options.kernel}: no System.map beside it, which a profile needs")
+    guest_map = symbols.kernel_map(symbols.map_of(options.kernel))
     command = vmm.command(guest, folder)
     lines = [*plan.group("plain", vmm.name, command), *plan.group("profile", vmm.name, command)]
     lines[1:1] = [f"set {s}" for s in plan.PREPARE]

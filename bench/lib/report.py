@@ -150,13 +150,27 @@ def table(results, unit):
                      for row in rows) + "\n"
 
 
-def exits_text(results):
+def by_function(exits, name_of):
+    """[(function, reason, exits)] of the guest's kernel, the most first."""
+    found = {}
+    for why, rip, n in exits["places"]:
+        address = int(rip, 16)
+        if address >= phases.KERNEL_HALF:
+            key = name_of(address), why
+            found[key] = found.get(key, 0) + n
+    return sorted(((f, w, n) for (f, w), n in found.items()), key=lambda r: -r[2])
+
+
+def exits_text(results, name_of=None):
     for name, result in results.items():
         x = cell(result, "exits")
         if not x:
             continue
         reasons = ", ".join(f"{why} {n}" for why, n in x["reasons"].items())
         yield f"{name}: exits until init: {reasons}"
+        if name_of:
+            yield f"{name}: by the guest's function: " + ", ".join(
+                f"{function} ({why}) {n}" for function, why, n in by_function(x, name_of)[:30])
         for at, spent, rip, waker in x["halts"]:
             yield f"{name}: halted at {at / 1e6:.3f} for {spent / 1e6:.3f}, rip {rip}, then {waker}"
     for name, result in results.items():

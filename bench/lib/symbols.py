@@ -2,6 +2,7 @@
 """Names of addresses: System.map, /proc/kallsyms, the symbol table of a static program."""
 
 import bisect
+import os
 import struct
 
 SHT_SYMTAB, STT_FUNC, STT_NOTYPE = 2, 2, 0
@@ -35,6 +36,13 @@ def parse_map(lines):
 def kernel_map(path):
     with open(path, encoding="ascii", errors="replace") as f:
         return Symbols(parse_map(f))
+
+
+def map_of(kernel):
+    """The System.map that belongs to a kernel's file, or None."""
+    stem = kernel.rsplit(".", 1)[0]
+    near = f"{stem}.System.map", os.path.join(os.path.dirname(kernel), "System.map")
+    return next((path for path in near if os.path.exists(path)), None)
 
 
 def elf_functions(path):

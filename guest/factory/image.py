@@ -144,16 +144,16 @@ def read_table(path):
 
 
 def add_accounts(manifest, root):
-    """Maintainer scripts did not run, so their users are missing: root, nobody and the application's are always there."""
+    """Maintainer scripts did not run, so their users are missing: root, nobody, the application's and those asked for are there."""
     etc = root / "etc"
     etc.mkdir(exist_ok=True)
-    name = manifest.app.get("user", "root").partition(":")[0]
+    users = [manifest.app.get("user", "root").partition(":")[0], *manifest.image.get("users", ())]
     for file, lines in (("passwd", ["root:x:0:0:root:/root:/bin/sh", "nobody:x:65534:65534:nobody:/nonexistent:/bin/false"]),
                         ("group", ["root:x:0:", "nogroup:x:65534:"])):
         path = etc / file
         known = {fields[0] for fields in read_table(path)}
-        if not name.isdecimal():
-            lines = [*lines, f"{name}:x:100:100::/nonexistent:/bin/false" if file == "passwd" else f"{name}:x:100:"]
+        lines += [f"{name}:x:{uid}:{uid}::/nonexistent:/bin/false" if file == "passwd" else f"{name}:x:{uid}:"
+                  for uid, name in enumerate(users, 100) if not name.isdecimal()]
         with open(path, "a") as stream:
             stream.writelines(f"{line}\n" for line in lines if line.split(":")[0] not in known)
     for file, text in (("hosts", "127.0.0.1 localhost\n"), ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n")):

@@ -15,7 +15,7 @@ STAMP = ("KBUILD_BUILD_TIMESTAMP=Thu Jan  1 00:00:00 UTC 2026", "KBUILD_BUILD_US
 
 
 def compiler():
-    return "".join(run([tool, "--version"], "look for the compiler").splitlines()[0] for tool in ("gcc", "ld"))
+    return ", ".join(run([tool, "--version"], "look for the compiler").splitlines()[0] for tool in ("gcc", "ld"))
 
 
 def make_command(build, jobs):

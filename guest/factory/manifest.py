@@ -12,7 +12,7 @@ KEYS = {
     "": {"description": str, "kernel": dict, "image": dict, "app": dict, "vm": dict, "probe": dict},
     "kernel": {"fragments": list},
     "image": {"format": str, "size": str, "packages": list, "program": str, "directory": str, "files": list, "drop": list,
-              "oci": str, "missing": str, "copy": dict, "empty": list, "prepare": list},
+              "oci": str, "missing": str, "copy": dict, "empty": list, "users": list, "prepare": list},
     "app": {"argv": list, "env": dict, "cwd": str, "user": str, "hostname": str, "mounts": list, "limits": dict, "stop": str,
             "overlay": str},
     "vm": {"memory": str, "ports": list},

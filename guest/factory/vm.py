@@ -104,7 +104,7 @@ def probe(guest, show=lambda text: None):
     deadline = time.monotonic() + wanted.get("seconds", 60)
 
     def fail(why):
-        tail = "\n  ".join(guest.console().splitlines()[-30:])
+        tail = "\n  ".join(guest.console().splitlines()[-60:])
         raise GuestError(f"{guest.manifest.name} does not answer: {why}; its console ends:\n  {tail}", PROBE)
 
     first = True

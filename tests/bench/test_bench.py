@@ -87,6 +87,14 @@ class Results(unittest.TestCase):
         self.assertEqual(x["halts"], [[16000, 7000, "0xffffffff81000010",
                                        "set_irq: gsi 5 level 1 source 0"]])
 
+    def test_exits_by_function(self):
+        group, run = one()
+        x = phases.exits(group, run).as_dict()
+        self.assertEqual(report.by_function(x, lambda address: f"f{address & 0xff:x}"),
+                         [("f10", "hlt", 1)])
+        self.assertIn(["mmio 0xd0001000", "0x200100", 1], x["places"])
+        self.assertEqual(sum(n for _, _, n in x["places"]), x["total"])
+
     def test_cost_of_switch_is_the_shortest_period(self):
         self.assertEqual(phases.cost_of_switch(one()[0]), 200)
 
