@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "init.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,15 @@ _Noreturn void init_fail(const char *what, const char *which, int error)
 	port_exit(INIT_FAILED);
 }
 
+/* A guest without a console starts init without files 0 to 2, which others would then become. */
+static void open_standard_files(void)
+{
+	if (fcntl(STDERR_FILENO, F_GETFD) >= 0)
+		return;
+	for (int fd = open("/dev/null", O_RDWR); fd >= 0 && fd < STDERR_FILENO; fd = dup(fd))
+		;
+}
+
 int main(void)
 {
 	static struct app app;
@@ -23,6 +33,7 @@ int main(void)
 		dprintf(STDERR_FILENO, "lupine-init: runs as process 1 of a guest only\n");
 		return INIT_FAILED;
 	}
+	open_standard_files();
 	app_read(&app, "/lupine/app");
 	mount_all(&app);
 	if (app.hostname && sethostname(app.hostname, strlen(app.hostname)) != 0)

@@ -106,6 +106,10 @@ class Console(Linux):
         lines = [line for line in result.out.splitlines() if line.startswith("line ")]
         self.assertEqual(lines, [f"line {i}" for i in range(2000)])
 
+    def test_none_at_all(self):
+        result = self.linux("nowhere", "--console", "null")
+        self.assertEqual((result.status, result.out), (23, ""))
+
     def test_into_a_file(self):
         console = self.folder / "console"
         self.assertEqual(self.linux("cpus", "--console", f"file:{console}").status, 0)
