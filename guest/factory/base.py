@@ -33,6 +33,9 @@ def main(function):
     except GuestError as error:
         print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
         sys.exit(error.status)
+    except OSError as error:
+        print(f"{Path(sys.argv[0]).name}: {error.filename or 'files'}: {error.strerror}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -97,7 +100,7 @@ def run(command, what, status=BUILD, log=None, **options):
             stream.write(done.stdout)
     if done.returncode:
         lines = [line for line in done.stdout.splitlines() if line.strip()]
-        telling = [line for line in lines if "rror" in line] or lines[-1:]
+        telling = ([line for line in lines if "No space left" in line] or [line for line in lines if "rror" in line] or lines[-1:])
         where = f" (all of it: {log})" if log else ""
         raise GuestError(f"{what}: {command[0]} failed: {telling[0].strip() if telling else done.returncode}{where}",
                          status)

@@ -39,9 +39,10 @@ def seed(work, symbols, tree):
 
     finished = [path.parent for path in tree.glob("build-*/finished")]
     for nearest in sorted(finished, key=distance)[:1]:
-        with locked(work_lock(nearest, tree)):
-            run(["cp", "-a", "--reflink=auto", nearest, work], f"copy {nearest}")
-        (work / "finished").unlink(missing_ok=True)
+        # Copied beside its place: half of a copy, with its new times, would look up to date to make.
+        with locked(work_lock(nearest, tree)), publish(work) as scratch:
+            run(["cp", "-a", "--reflink=auto", f"{nearest}/.", scratch], f"copy {nearest}")
+            (scratch / "finished").unlink(missing_ok=True)
 
 
 def work_lock(work, tree):

@@ -258,6 +258,20 @@ class ImageTest(ImageCase):
             self.assertEqual(list((self.folder / "cache/scratch").iterdir()), [])
             self.assertFalse((self.folder / "cache/image").exists())
 
+    def test_a_full_disk(self):
+        self.hello()
+        cache, out = self.folder / "small", self.folder / "out"
+        cache.mkdir()
+        script = (f"mount -t tmpfs -o size=40k tmpfs {cache} && "
+                  f"{ROOT}/guest/build {self.folder}/hello.toml --image-only -o {out}; status=$?; find {cache} -name '*.img'; exit $status")
+        done = subprocess.run(["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, check=False,
+                              env={**os.environ, "LUPINE_CACHE": str(cache)})
+        self.assertIn(done.returncode, (1, base.BUILD, base.IMAGE))
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+        self.assertIn("No space left", done.stderr)
+        self.assertEqual(done.stdout, "")
+        self.assertEqual(list(out.iterdir()), [])
+
     def test_a_program_that_does_not_compile(self):
         app = self.hello()
         self.file("hello.c", "int main(void) { return x; }\n")
