@@ -47,7 +47,7 @@ class Options(VmTest):
             ("--disk", (*kernel, "--disk", "")),
             ("--net", (*kernel, "--net", "")),
             ("--net: mac=", (*kernel, "--net", "tap=t,mac=12:34")),
-            ("colour=9", (*kernel, "--net", "tap=t,colour=9")),
+            ("colour", (*kernel, "--net", "tap=t,colour=9")),
             ("multicast", (*kernel, "--net", "tap=t,mac=01:00:5e:00:00:01")),
             ("--console tty", (*kernel, "--console", "tty")),
             ("--console file:", (*kernel, "--console", "file:/nowhere/at/all")),
