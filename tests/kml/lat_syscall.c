@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Cost of system calls, by instruction and by direct call. Under QEMU with -icount shift=0 an instruction takes a nanosecond of
- * virtual time, and RDTSC, which ticks every nanosecond there, counts instructions. The cost of the measuring loop is taken off.
+ * Cost of system calls, by instruction and by direct call. Under QEMU with -icount shift=0 an
+ * instruction takes a nanosecond of virtual time, and RDTSC, which ticks every nanosecond there,
+ * counts instructions. The cost of the measuring loop is taken off.
  */
 #include "guest/test.h"
 #include <fcntl.h>
@@ -53,7 +54,8 @@ LOOP(loop_call, "lea -128(%%rsp), %%rsp\n\tcall *%[stub]\n\tlea 128(%%rsp), %%rs
 static void report(const char *what, long number, long a, long b, long c)
 {
 	unsigned long nothing = loop_nothing(number, a, b, c);
-	printf("LAT %-14s syscall %5lu", what, (loop_instruction(number, a, b, c) - nothing) / REPEAT);
+	printf("LAT %-14s syscall %5lu", what,
+	       (loop_instruction(number, a, b, c) - nothing) / REPEAT);
 	if (stub)
 		printf(" call %5lu", (loop_call(number, a, b, c) - nothing) / REPEAT);
 	printf("\n");

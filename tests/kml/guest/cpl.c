@@ -21,7 +21,7 @@ int main(void)
 		unsigned long cr4;
 		__asm__ volatile("mov %%cr4, %0" : "=r"(cr4));
 		CHECK(!(cr4 & (3UL << 20))); /* neither SMEP nor SMAP */
-		__asm__ volatile("hlt");     /* interrupts are on: it returns */
+		__asm__ volatile("hlt"); /* interrupts are on: it returns */
 	}
 	return 0;
 }

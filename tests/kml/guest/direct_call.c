@@ -35,7 +35,8 @@ static bool preserves(long number, long *result)
 			 "lea 128(%%rsp), %%rsp\n\tpop %%rbp"
 			 : "=a"(r), "=&c"(bad)
 			 : "a"(number), [stub] "D"(stub)
-			 : "rbx", "r12", "r13", "r14", "r15", "rdx", "rsi", "r8", "r9", "r10", "r11", "memory", "cc");
+			 : "rbx", "r12", "r13", "r14", "r15", "rdx", "rsi", "r8", "r9", "r10",
+			   "r11", "memory", "cc");
 	*result = r;
 	return !bad;
 }
@@ -64,7 +65,7 @@ static void registers(void)
 static void under_timer(void)
 {
 	on_signal(SIGALRM, tick, SA_RESTART);
-	struct itimerval fast = {{0, 500}, {0, 500}};
+	struct itimerval fast = { { 0, 500 }, { 0, 500 } };
 	CHECK(!setitimer(ITIMER_REAL, &fast, NULL));
 	long result, parent = getppid(), calls = 0;
 	double end = now() + test_seconds();
@@ -73,7 +74,7 @@ static void under_timer(void)
 			CHECK(preserves(SYS_getppid, &result) && result == parent);
 			CHECK(preserves(1000, &result) && result == -ENOSYS);
 		}
-	struct itimerval off = {0};
+	struct itimerval off = { 0 };
 	CHECK(!setitimer(ITIMER_REAL, &off, NULL));
 	printf("# %ld calls, %ld signals, %ld of them in the function\n", calls, ticks, in_stub);
 	CHECK(ticks > 50);
@@ -101,7 +102,7 @@ static void restart(void)
 	waitpid(pid, NULL, 0);
 
 	on_signal(SIGALRM, tick, 0); /* and without */
-	struct itimerval once = {{0, 0}, {0, 20000}};
+	struct itimerval once = { { 0, 0 }, { 0, 20000 } };
 	CHECK(!setitimer(ITIMER_REAL, &once, NULL));
 	CHECK(direct_call(SYS_read, fds[0], (long)&byte, 1, 0, 0, 0) == -EINTR);
 	close(fds[0]);
@@ -131,7 +132,8 @@ static void return_fault(void)
 	for (int i = 0; i < 100; i++) {
 		long result = SYS_mprotect, size = 4096, protection = PROT_NONE;
 		char *page = stack_page;
-		__asm__ volatile("mov %%rsp, %%rbx\n\tlea 4096(%%rdi), %%rsp\n\tcall *%[stub]\n\tmov %%rbx, %%rsp"
+		__asm__ volatile("mov %%rsp, %%rbx\n\tlea 4096(%%rdi), %%rsp\n\tcall "
+				 "*%[stub]\n\tmov %%rbx, %%rsp"
 				 : "+a"(result), "+D"(page), "+S"(size), "+d"(protection)
 				 : [stub] "r"(stub)
 				 : "rbx", "rcx", "r8", "r9", "r10", "r11", "memory", "cc");
@@ -176,7 +178,7 @@ static void stepping(void)
 static void execute(void *unused)
 {
 	(void)unused;
-	char *argv[] = {"true", NULL};
+	char *argv[] = { "true", NULL };
 	direct_call(SYS_execve, (long)"/tests/cpl", (long)argv, (long)environ, 0, 0, 0);
 }
 

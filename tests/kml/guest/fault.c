@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every fault of user code is its signal, with the address and the registers as at CPL 3. (QEMU has no SSE exceptions.) */
+/* Every fault of user code is its signal, with the address and the registers as at CPL 3. (QEMU has
+ * no SSE exceptions.) */
 #include "test.h"
 #include <fcntl.h>
 #include <setjmp.h>
@@ -41,19 +42,23 @@ static void jump_to(unsigned long address)
 
 static void push_at(unsigned long address)
 {
-	__asm__ volatile("mov %%rsp, %%rbx\n\tmov %0, %%rsp\n\tpush %%rax\n\tmov %%rbx, %%rsp" ::"r"(address)
-			 : "rbx", "memory");
+	__asm__ volatile(
+		"mov %%rsp, %%rbx\n\tmov %0, %%rsp\n\tpush %%rax\n\tmov %%rbx, %%rsp" ::"r"(address)
+		: "rbx", "memory");
 }
 
 static void call_at(unsigned long address)
 {
-	__asm__ volatile("mov %%rsp, %%rbx\n\tmov %0, %%rsp\n\tcall *%1\n\tmov %%rbx, %%rsp" ::"r"(address), "r"(0x1000UL)
-			 : "rbx", "memory");
+	__asm__ volatile(
+		"mov %%rsp, %%rbx\n\tmov %0, %%rsp\n\tcall *%1\n\tmov %%rbx, %%rsp" ::"r"(address),
+		"r"(0x1000UL)
+		: "rbx", "memory");
 }
 
 static void divide(unsigned long zero)
 {
-	__asm__ volatile("xor %%edx, %%edx\n\tmov $1, %%eax\n\tdiv %0" ::"r"((unsigned)zero) : "eax", "edx");
+	__asm__ volatile("xor %%edx, %%edx\n\tmov $1, %%eax\n\tdiv %0" ::"r"((unsigned)zero)
+			 : "eax", "edx");
 }
 
 static void undefined(unsigned long unused)
@@ -77,17 +82,20 @@ static void x87(unsigned long unused)
 
 #define ANY ((unsigned long)-1)
 
-static void expect(const char *what, void (*f)(unsigned long), unsigned long argument, int number, int code_, unsigned long address)
+static void expect(const char *what, void (*f)(unsigned long), unsigned long argument, int number,
+		   int code_, unsigned long address)
 {
 	caught_signal = 0;
 	if (!sigsetjmp(back, 1))
 		f(argument);
 	/* A non-canonical stack is #SS on hardware, #GP in QEMU 7.2. */
-	bool good = (caught_signal == number || (number == SIGBUS && f == push_at && caught_signal == SIGSEGV)) && (code_ < 0 || caught_code == code_) &&
+	bool good = (caught_signal == number ||
+		     (number == SIGBUS && f == push_at && caught_signal == SIGSEGV)) &&
+		    (code_ < 0 || caught_code == code_) &&
 		    (address == ANY || (unsigned long)caught_address == address);
 	if (!good)
-		printf("# %s: signal %d code %d address %p, expected %d %d %lx\n", what, caught_signal,
-		       caught_code, caught_address, number, code_, address);
+		printf("# %s: signal %d code %d address %p, expected %d %d %lx\n", what,
+		       caught_signal, caught_code, caught_address, number, code_, address);
 	CHECK(good);
 	CHECK(caught_cs == 0x33);
 	CHECK(caught_flags & 0x200);
@@ -103,7 +111,7 @@ int main(void)
 	CHECK(fd >= 0 && past_end != MAP_FAILED);
 
 	use_alternate_stack();
-	int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
+	int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP };
 	for (int i = 0; i < 5; i++)
 		on_signal(signals[i], handler, SA_ONSTACK);
 
@@ -112,24 +120,30 @@ int main(void)
 		expect("read NULL", read_at, 0, SIGSEGV, SEGV_MAPERR, 0);
 		expect("write NULL", write_at, 0, SIGSEGV, SEGV_MAPERR, 0);
 		expect("read nothing", read_at, 0x10000000, SIGSEGV, SEGV_MAPERR, 0x10000000);
-		expect("read PROT_NONE", read_at, (unsigned long)none, SIGSEGV, SEGV_ACCERR, (unsigned long)none);
-		expect("write read-only", write_at, (unsigned long)read_only, SIGSEGV, SEGV_ACCERR, (unsigned long)read_only);
+		expect("read PROT_NONE", read_at, (unsigned long)none, SIGSEGV, SEGV_ACCERR,
+		       (unsigned long)none);
+		expect("write read-only", write_at, (unsigned long)read_only, SIGSEGV, SEGV_ACCERR,
+		       (unsigned long)read_only);
 		expect("read a kernel hole", read_at, kernel_hole, SIGSEGV, -1, ANY);
 		expect("write a kernel hole", write_at, kernel_hole, SIGSEGV, -1, ANY);
 		expect("read non-canonical", read_at, noncanonical, SIGSEGV, SI_KERNEL, 0);
-		expect("past the end of a file", read_at, (unsigned long)past_end, SIGBUS, BUS_ADRERR, (unsigned long)past_end);
+		expect("past the end of a file", read_at, (unsigned long)past_end, SIGBUS,
+		       BUS_ADRERR, (unsigned long)past_end);
 		expect("jump NULL", jump_to, 0, SIGSEGV, SEGV_MAPERR, 0);
 		CHECK(caught_ip == 0);
-		expect("jump to data", jump_to, (unsigned long)code, SIGSEGV, SEGV_ACCERR, (unsigned long)code);
+		expect("jump to data", jump_to, (unsigned long)code, SIGSEGV, SEGV_ACCERR,
+		       (unsigned long)code);
 		expect("jump to a kernel hole", jump_to, kernel_hole, SIGSEGV, -1, ANY);
 		CHECK(caught_ip == kernel_hole);
 		expect("jump non-canonical", jump_to, noncanonical, SIGSEGV, -1, ANY);
 		expect("push NULL", push_at, 0, SIGSEGV, -1, ANY);
-		expect("push to PROT_NONE", push_at, (unsigned long)none + 4096, SIGSEGV, SEGV_ACCERR, (unsigned long)none + 4088);
+		expect("push to PROT_NONE", push_at, (unsigned long)none + 4096, SIGSEGV,
+		       SEGV_ACCERR, (unsigned long)none + 4088);
 		CHECK(caught_sp == (unsigned long)none + 4096);
 		expect("push to a kernel hole", push_at, kernel_hole + 8, SIGSEGV, -1, ANY);
 		expect("push non-canonical", push_at, noncanonical, SIGBUS, -1, ANY);
-		expect("call on PROT_NONE", call_at, (unsigned long)none + 4096, SIGSEGV, SEGV_ACCERR, (unsigned long)none + 4088);
+		expect("call on PROT_NONE", call_at, (unsigned long)none + 4096, SIGSEGV,
+		       SEGV_ACCERR, (unsigned long)none + 4088);
 		expect("divide", divide, 0, SIGFPE, FPE_INTDIV, ANY);
 		expect("undefined", undefined, 0, SIGILL, ILL_ILLOPN, ANY);
 		expect("int3", breakpoint, 0, SIGTRAP, -1, ANY);

@@ -32,7 +32,8 @@ int main(void)
 			}
 			int status = in_child(execute, NULL);
 			if (!WIFSIGNALED(status) || WTERMSIG(status) != expected) {
-				printf("# int $%d: status 0x%x, expected signal %d\n", n, status, expected);
+				printf("# int $%d: status 0x%x, expected signal %d\n", n, status,
+				       expected);
 				bad++;
 			}
 		}

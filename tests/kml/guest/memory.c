@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mmap, mprotect and munmap from several threads, with faults in between; -EFAULT for bad pointers. */
+/* mmap, mprotect and munmap from several threads, with faults in between; -EFAULT for bad pointers.
+ */
 #include "test.h"
 #include <fcntl.h>
 #include <pthread.h>
@@ -30,7 +31,7 @@ static void *storm(void *argument)
 static void efault(long bad)
 {
 	int fd = open("/proc/version", O_RDONLY);
-	struct iovec iov = {(void *)bad, 100};
+	struct iovec iov = { (void *)bad, 100 };
 	CHECK(fd >= 0);
 	CHECK(read(fd, (void *)bad, 10) == -1 && errno == EFAULT);
 	CHECK(syscall(SYS_openat, AT_FDCWD, bad, 0) == -1 && errno == EFAULT);

@@ -46,7 +46,8 @@ int main(int argc, char **argv)
 			memset(cow, 'c', 32 * 4096);
 			_exit(i & 127);
 		}
-		CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == (i & 127));
+		CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
+		      WEXITSTATUS(status) == (i & 127));
 		CHECK(cow[i % 32 * 4096] == 'p');
 	}
 	for (int i = 0; i < 200; i++) {
@@ -57,12 +58,13 @@ int main(int argc, char **argv)
 	}
 	char *stack = map_pages(16, PROT_READ | PROT_WRITE);
 	for (int i = 0; i < 200; i++) {
-		pid_t pid = clone(clone_entry, stack + 16 * 4096, CLONE_VM | SIGCHLD, (void *)(intptr_t)(i & 63));
+		pid_t pid = clone(clone_entry, stack + 16 * 4096, CLONE_VM | SIGCHLD,
+				  (void *)(intptr_t)(i & 63));
 		CHECK(waitpid(pid, &status, 0) == pid && WEXITSTATUS(status) == (i & 63));
 	}
 	for (int i = 0; i < 100; i++) {
 		pid_t pid;
-		char *arguments[] = {"self", "x", NULL};
+		char *arguments[] = { "self", "x", NULL };
 		CHECK(!posix_spawn(&pid, "/proc/self/exe", NULL, NULL, arguments, environ));
 		CHECK(waitpid(pid, &status, 0) == pid && WEXITSTATUS(status) == 21);
 	}
@@ -79,7 +81,7 @@ int main(int argc, char **argv)
 		CHECK(status == 0);
 
 	CHECK(grow(1500) != 1);
-	struct rlimit limit = {1 << 20, 1 << 20};
+	struct rlimit limit = { 1 << 20, 1 << 20 };
 	CHECK(!setrlimit(RLIMIT_STACK, &limit));
 	status = in_child(recurse, NULL);
 	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);

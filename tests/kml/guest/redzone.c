@@ -18,10 +18,12 @@ static long corrupted(unsigned long seed)
 {
 	long bad = 0;
 	__asm__ volatile("mov $-128, %%rcx\n"
-			 "1:\tlea (%[seed],%%rcx), %%rax\n\tmov %%rax, (%%rsp,%%rcx)\n\tadd $8, %%rcx\n\tjnz 1b\n\t"
+			 "1:\tlea (%[seed],%%rcx), %%rax\n\tmov %%rax, (%%rsp,%%rcx)\n\tadd $8, "
+			 "%%rcx\n\tjnz 1b\n\t"
 			 "mov $300, %%rdx\n2:\tdec %%rdx\n\tjnz 2b\n\t"
 			 "mov $-128, %%rcx\n"
-			 "3:\tlea (%[seed],%%rcx), %%rax\n\tcmp %%rax, (%%rsp,%%rcx)\n\tje 4f\n\tinc %[bad]\n"
+			 "3:\tlea (%[seed],%%rcx), %%rax\n\tcmp %%rax, (%%rsp,%%rcx)\n\tje "
+			 "4f\n\tinc %[bad]\n"
 			 "4:\tadd $8, %%rcx\n\tjnz 3b"
 			 : [bad] "+r"(bad)
 			 : [seed] "r"(seed)
@@ -34,7 +36,7 @@ static void canary(bool signals)
 	if (signals) {
 		use_alternate_stack();
 		on_signal(SIGALRM, tick, SA_ONSTACK | SA_RESTART);
-		struct itimerval fast = {{0, 700}, {0, 700}};
+		struct itimerval fast = { { 0, 700 }, { 0, 700 } };
 		CHECK(!setitimer(ITIMER_REAL, &fast, NULL));
 	}
 	unsigned long rounds = 0;

@@ -88,7 +88,8 @@ static void break_frame(int number, siginfo_t *info, void *context)
 		g[REG_RIP] = (greg_t)0xffffffffff600000;
 		break;
 	case 8:
-		g[REG_CSGSFS] = (g[REG_CSGSFS] & 0x0000ffffffffffffLL) | (0x18LL << 48); /* kernel SS */
+		g[REG_CSGSFS] =
+			(g[REG_CSGSFS] & 0x0000ffffffffffffLL) | (0x18LL << 48); /* kernel SS */
 		break;
 	case 9:
 		((ucontext_t *)context)->uc_mcontext.fpregs = (void *)0x1000;
@@ -129,14 +130,14 @@ int main(void)
 	CHECK(segv_seen == 2200);
 
 	on_signal(SIGALRM, tick, SA_RESTART);
-	struct itimerval fast = {{0, 1000}, {0, 1000}};
+	struct itimerval fast = { { 0, 1000 }, { 0, 1000 } };
 	CHECK(!setitimer(ITIMER_REAL, &fast, NULL));
 	volatile double x = 1;
 	double end = now() + test_seconds();
 	while (now() < end)
 		for (int i = 0; i < 1000; i++)
 			x = x * 1.0000001 + 1e-9;
-	struct itimerval off = {0};
+	struct itimerval off = { 0 };
 	CHECK(!setitimer(ITIMER_REAL, &off, NULL));
 	CHECK(ticks > 10);
 

@@ -22,11 +22,13 @@ static void hold(unsigned long id)
 	while (now() < end) {
 		__asm__ volatile(
 			"movaps (%0), %%xmm0\n\tmovaps 16(%0), %%xmm1\n\tmovaps 32(%0), %%xmm7\n\t"
-			"movaps 48(%0), %%xmm8\n\tmovaps 64(%0), %%xmm14\n\tmovaps 80(%0), %%xmm15\n\t"
+			"movaps 48(%0), %%xmm8\n\tmovaps 64(%0), %%xmm14\n\tmovaps 80(%0), "
+			"%%xmm15\n\t"
 			"mov $20000, %%ecx\n1:\tdec %%ecx\n\tjnz 1b\n\t"
 			"movaps %%xmm0, (%1)\n\tmovaps %%xmm1, 16(%1)\n\tmovaps %%xmm7, 32(%1)\n\t"
-			"movaps %%xmm8, 48(%1)\n\tmovaps %%xmm14, 64(%1)\n\tmovaps %%xmm15, 80(%1)"
-			::"r"(area), "r"(seen)
+			"movaps %%xmm8, 48(%1)\n\tmovaps %%xmm14, 64(%1)\n\tmovaps %%xmm15, "
+			"80(%1)" ::"r"(area),
+			"r"(seen)
 			: "ecx", "memory", "cc", "xmm0", "xmm1", "xmm7", "xmm8", "xmm14", "xmm15");
 		CHECK(!memcmp(area, seen, 96));
 		unsigned long at_gs, base;

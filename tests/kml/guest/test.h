@@ -65,13 +65,13 @@ static inline void *map_pages(size_t pages, int protection)
 
 static inline void on_signal(int number, void (*handler)(int, siginfo_t *, void *), int flags)
 {
-	struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | flags};
+	struct sigaction action = { .sa_sigaction = handler, .sa_flags = SA_SIGINFO | flags };
 	CHECK(!sigaction(number, &action, NULL));
 }
 
 static inline void use_alternate_stack(void)
 {
-	stack_t stack = {.ss_sp = map_pages(256, PROT_READ | PROT_WRITE), .ss_size = 256 * 4096};
+	stack_t stack = { .ss_sp = map_pages(256, PROT_READ | PROT_WRITE), .ss_size = 256 * 4096 };
 	CHECK(!sigaltstack(&stack, NULL));
 }
 

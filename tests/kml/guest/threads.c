@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Threads: thread-local storage, mutexes and conditions on futexes, cancellation, robust mutexes. */
+/* Threads: thread-local storage, mutexes and conditions on futexes, cancellation, robust mutexes.
+ */
 #include "test.h"
 #include <fcntl.h>
 #include <pthread.h>

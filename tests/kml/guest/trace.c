@@ -29,7 +29,8 @@ static void steps(int request)
 	for (;;) {
 		struct user_regs_struct regs;
 		CHECK(!ptrace(PTRACE_GETREGS, pid, 0, &regs));
-		CHECK(regs.cs == 0x33 && regs.ss == 0x2b && regs.rip >> 63 == 0 && regs.eflags & 0x200);
+		CHECK(regs.cs == 0x33 && regs.ss == 0x2b && regs.rip >> 63 == 0 &&
+		      regs.eflags & 0x200);
 		CHECK(!ptrace(request, pid, 0, 0));
 		CHECK(waitpid(pid, &status, 0) == pid);
 		if (WIFEXITED(status))
@@ -57,9 +58,10 @@ static void steps(int request)
 static void dump(void *unused)
 {
 	(void)unused;
-	struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
+	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
 	CHECK(!setrlimit(RLIMIT_CORE, &unlimited) && !chdir("/tmp"));
-	__asm__ volatile("mov $0x1234567, %%rbx\n\tmov $0x7654321, %%r15\n\tmovq $0, 8" ::: "rbx", "r15", "memory");
+	__asm__ volatile("mov $0x1234567, %%rbx\n\tmov $0x7654321, %%r15\n\tmovq $0, 8" ::
+				 : "rbx", "r15", "memory");
 }
 
 static void core(void)
@@ -77,7 +79,9 @@ static void core(void)
 	for (int i = 0; i < header.e_phnum; i++) {
 		Elf64_Phdr program;
 		char note[65536];
-		CHECK(pread(fd, &program, sizeof(program), (off_t)(header.e_phoff + (size_t)i * sizeof(program))) == sizeof(program));
+		CHECK(pread(fd, &program, sizeof(program),
+			    (off_t)(header.e_phoff + (size_t)i * sizeof(program))) ==
+		      sizeof(program));
 		if (program.p_type != PT_NOTE)
 			continue;
 		long size = pread(fd, note, sizeof(note), (off_t)program.p_offset);
@@ -86,12 +90,16 @@ static void core(void)
 			char *data = note + at + sizeof(*n) + ((n->n_namesz + 3) & ~3U);
 			if (n->n_type == NT_PRSTATUS) {
 				struct user_regs_struct regs;
-				memcpy(&regs, data + offsetof(struct elf_prstatus, pr_reg), sizeof(regs));
-				CHECK(regs.rbx == 0x1234567 && regs.r15 == 0x7654321 && regs.cs == 0x33);
-				CHECK(regs.rip >= (unsigned long)dump && regs.rip < (unsigned long)dump + 4096);
+				memcpy(&regs, data + offsetof(struct elf_prstatus, pr_reg),
+				       sizeof(regs));
+				CHECK(regs.rbx == 0x1234567 && regs.r15 == 0x7654321 &&
+				      regs.cs == 0x33);
+				CHECK(regs.rip >= (unsigned long)dump &&
+				      regs.rip < (unsigned long)dump + 4096);
 				found = true;
 			}
-			at += (long)(sizeof(*n) + ((n->n_namesz + 3) & ~3U) + ((n->n_descsz + 3) & ~3U));
+			at += (long)(sizeof(*n) + ((n->n_namesz + 3) & ~3U) +
+				     ((n->n_descsz + 3) & ~3U));
 		}
 	}
 	CHECK(found);
