@@ -26,7 +26,8 @@ static const char *const kinds[LUPINE_KINDS] = {
 	[LUPINE_KIND_SIGNAL] = "signal",	   [LUPINE_KIND_OTHER] = "other",
 };
 
-const char *print_report_reason(enum lupine_exit_reason reason)
+/* How a VM ended, in one word. */
+static const char *reason_name(enum lupine_exit_reason reason)
 {
 	switch (reason) {
 	case LUPINE_EXIT_STATUS:
@@ -73,8 +74,7 @@ int print_report_text(FILE *file, const struct lupine_report *report, const stru
 		"\nmemory: monitor %llu KiB at its peak, guest %llu KiB\n"
 		"end: %s, status %u\n",
 		(unsigned long long)report->peak_rss >> 10,
-		(unsigned long long)report->guest_rss >> 10, print_report_reason(end->reason),
-		end->status);
+		(unsigned long long)report->guest_rss >> 10, reason_name(end->reason), end->status);
 	return fflush(file) || ferror(file) ? -EIO : 0;
 }
 
@@ -112,8 +112,7 @@ int print_report_json(FILE *file, const struct lupine_report *report, const stru
 	json_object_object_add(root, "kvm", counters);
 	json_object_object_add(root, "monitor_peak_rss", number(report->peak_rss));
 	json_object_object_add(root, "guest_rss", number(report->guest_rss));
-	json_object_object_add(root, "end",
-			       json_object_new_string(print_report_reason(end->reason)));
+	json_object_object_add(root, "end", json_object_new_string(reason_name(end->reason)));
 	json_object_object_add(root, "status", json_object_new_int(end->status));
 	text = json_object_to_json_string_ext(root, JSON_C_TO_STRING_PRETTY);
 	if (text)

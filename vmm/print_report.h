@@ -7,9 +7,6 @@
 
 #include "lupine.h"
 
-/* How a VM ended, in one word: "status", "panic", ... */
-const char *print_report_reason(enum lupine_exit_reason reason);
-
 /* -errno when @file does not take it. */
 int print_report_text(FILE *file, const struct lupine_report *report,
 		      const struct lupine_exit *end);

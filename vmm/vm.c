@@ -107,8 +107,10 @@ static int attach_disk(struct lupine_vm *vm, const struct lupine_disk *disk,
 	const char *why = NULL;
 	int err = virtio_blk_create(&options, &vm->mem, &vm->loop, &device, &why);
 
-	if (!err)
+	if (!err) {
+		why = NULL; /* it spoke of the making, which went well */
 		err = attach(vm, device);
+	}
 	if (err)
 		return error_set(error, LUPINE_ERROR_DISK, err, "disk %s: %s", disk->path,
 				 why ? why : strerror(-err));
@@ -135,8 +137,10 @@ static int attach_net(struct lupine_vm *vm, const struct lupine_net *net, unsign
 
 	memcpy(options.mac, memcmp(net->mac, unset, 6) ? net->mac : by_position, 6);
 	int err = virtio_net_create(&options, &vm->mem, &vm->loop, &device, &why);
-	if (!err)
+	if (!err) {
+		why = NULL; /* it spoke of the making, which went well */
 		err = attach(vm, device);
+	}
 	if (err)
 		return error_set(error, LUPINE_ERROR_NET, err, "net %s: %s", name,
 				 why ? why : strerror(-err));
