@@ -9,30 +9,62 @@ from .base import IMAGE, GuestError, cache_dir, locked, run
 
 # An empty dpkg status: the closure does not depend on what this host has installed.
 APT = ["apt-get", "-qq", "-y", "-o", "Dir::State::status=/dev/null", "-o", "Debug::NoLocking=1", "--no-install-recommends"]
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
-def closure(packages):
+def of_suite(suite):
+    """apt's options for another suite of Debian than the host's, from the same mirror: its index is fetched here once."""
+    folder = cache_dir("apt", suite)
+    options = ["-o", f"Dir::Etc::SourceList={folder}/sources.list", "-o", "Dir::Etc::SourceParts=/dev/null",
+               "-o", f"Dir::State::Lists={folder}/lists", "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=",
+               "-o", "APT::Sandbox::User=root"]
+    with locked(folder / "update"):
+        if not (folder / "sources.list").exists():
+            mirrors = [line.split()[0] for line in run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(ORIGIN) $(LABEL) $(COMPONENT)",
+                                                        "Identifier: Packages"], "look for apt's mirror", IMAGE).splitlines()
+                       if line.split()[1:] == ["Debian", "Debian", "main"]]
+            if not mirrors:
+                raise GuestError(f"suite {suite}: apt has no Debian mirror; add one and apt-get update", IMAGE)
+            scratch = folder / "sources.new"
+            scratch.write_text(f"deb [signed-by={KEYRING}] {mirrors[0]} {suite} main\n")
+            (folder / "lists/partial").mkdir(parents=True, exist_ok=True)
+            run(["apt-get", "-qq", *options, "-o", f"Dir::Etc::SourceList={scratch}", "-o", "APT::Update::Error-Mode=any", "update"],
+                f"suite {suite} of {mirrors[0]}", IMAGE)
+            scratch.rename(folder / "sources.list")
+    return options
+
+
+def closure(packages, suite=None):
     """The file names of PACKAGES and all they depend on, in apt's order."""
     for package in packages:
         if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", package):
             raise GuestError(f"{package!r} is not the name of a Debian package", IMAGE)
-    output = run([*APT, "--print-uris", "install", *packages], f"packages {' '.join(packages)}", IMAGE)
+    options = of_suite(suite) if suite else []
+    output = run([*APT, *options, "--print-uris", "install", *packages], f"packages {' '.join(packages)}", IMAGE)
     found = [shlex.split(line) for line in output.splitlines() if line.startswith("'")]
     if not found:
         raise GuestError(f"packages {' '.join(packages)}: apt names no files; run apt-get update", IMAGE)
     return [words[1] for words in found]
 
 
-def fetch(packages):
+def fetch(packages, suite=None, again=True):
     """The paths of the .deb files of the closure of PACKAGES."""
-    files = closure(packages)
+    files = closure(packages, suite)
     folder = cache_dir("debs")
     with locked(folder / "fetch"):
         missing = [name for name in files if not (folder / name).exists()]
         if missing:
             (folder / "partial").mkdir(exist_ok=True)
-            run([*APT, "-o", f"Dir::Cache::archives={folder}", "--download-only", "install", *packages],
-                f"download {len(missing)} packages", IMAGE)
+            try:
+                run([*APT, *(of_suite(suite) if suite else []), "-o", f"Dir::Cache::archives={folder}", "--download-only", "install",
+                     *packages], f"download {len(missing)} packages", IMAGE)
+            except GuestError:
+                if not suite or not again:
+                    raise
+                # A suite that is not released moves on, and what our index names is deleted.
+                (cache_dir("apt", suite) / "sources.list").unlink()
+    if missing and not all((folder / name).exists() for name in files):
+        return fetch(packages, suite, False)
     return [folder / name for name in files]
 
 

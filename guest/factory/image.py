@@ -11,7 +11,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from . import debs, elf, oci, program
+from . import debs, download, elf, oci, program
 from .base import GUEST, IMAGE, MANIFEST, GuestError, cache_dir, hash_of, locked, publish, run
 
 # Documentation and translations: nothing of it is read by a server.
@@ -21,8 +21,7 @@ ALWAYS_DROPPED = ["usr/share/doc", "usr/share/man", "usr/share/info", "usr/share
 NODES = {"console": (5, 1, 0o600), "null": (1, 3, 0o666), "zero": (1, 5, 0o666), "full": (1, 7, 0o666), "tty": (5, 0, 0o666),
          "random": (1, 8, 0o666), "urandom": (1, 9, 0o666), "ptmx": (5, 2, 0o666)}
 DISKS, DISK_MAJOR, DISK_MINORS = "abcdefgh", 254, 16
-LINKS = {"dev/fd": "/proc/self/fd", "dev/stdin": "/proc/self/fd/0", "dev/stdout": "/proc/self/fd/1",
-         "dev/stderr": "/proc/self/fd/2"}
+LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"}
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 UUID = "6c757069-6e65-4000-8000-000000000000"
 EPOCH = 1767225600  # 2026-01-01: the time of every file in every image
@@ -38,7 +37,7 @@ def guest_path(where, text):
 # --- the files
 
 def from_packages(manifest, root):
-    debs.extract(debs.fetch(manifest.image["packages"]), root)
+    debs.extract(debs.fetch(manifest.image["packages"], manifest.image.get("suite")), root)
 
 
 def from_directory(manifest, root):
@@ -63,6 +62,12 @@ def from_program(manifest, root):
         target.chmod(0o755)
 
 
+def from_module(manifest, root):
+    target = root / guest_path(manifest.name, manifest.app["argv"][0])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    program.compile_module(manifest.image["module"], target)
+
+
 def from_oci(manifest, root):
     config = oci.unpack(manifest.image["oci"], manifest.folder, root)
     oci.apply(config, manifest.app)
@@ -70,18 +75,26 @@ def from_oci(manifest, root):
         raise GuestError(f"{manifest.name}: the OCI image has no Entrypoint and no Cmd; give [app] argv", IMAGE)
 
 
-SOURCES = {"oci": from_oci, "packages": from_packages, "directory": from_directory, "program": from_program}
+SOURCES = {"oci": from_oci, "packages": from_packages, "directory": from_directory, "program": from_program,
+           "module": from_module}
+
+
+def add_archives(manifest, root):
+    for archive in manifest.image.get("archive", ()):
+        file = download.fetch(archive["url"], archive["sha256"])
+        download.unzip(file, elf.inside(root, guest_path(manifest.name, archive["to"])), archive.get("skip", 0))
 
 
 def matches(manifest, root, pattern):
-    found = sorted(root.glob(str(guest_path(manifest.name, pattern))))
+    # Through a link of the image's own a pattern may lead to the host's files.
+    found = sorted(path for path in root.glob(str(guest_path(manifest.name, pattern))) if path.parent.resolve().is_relative_to(root.resolve()))
     if not found:
         raise GuestError(f"{manifest.name}: [image] {pattern} names nothing in the image", IMAGE)
     return found
 
 
 def select(manifest, root):
-    """With `files`: keeps only what they name and the libraries that needs. Always: drops documentation and `drop`."""
+    """With `files`: keeps only what they name and the libraries that needs. Drops `drop`, and documentation that is not named."""
     if "files" in manifest.image:
         named = [match for pattern in manifest.image["files"] for match in matches(manifest, root, pattern)]
         wanted = {path for match in named for path in ([match, *match.rglob("*")] if match.is_dir() else [match])}
@@ -98,7 +111,8 @@ def select(manifest, root):
                 elif not any(path.iterdir()):
                     path.rmdir()
     for name in ALWAYS_DROPPED:
-        shutil.rmtree(root / name, ignore_errors=True)
+        if not any(pattern.startswith(f"/{name}") for pattern in manifest.image.get("files", ())):
+            shutil.rmtree(elf.inside(root, name), ignore_errors=True)
     for pattern in manifest.image.get("drop", ()):
         for path in matches(manifest, root, pattern):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -106,7 +120,7 @@ def select(manifest, root):
 
 def add_copies(manifest, root):
     for target, source in manifest.image.get("copy", {}).items():
-        path = root / guest_path(manifest.name, target)
+        path = elf.inside(root, guest_path(manifest.name, target))
         origin = manifest.folder / source
         if not origin.exists():
             raise GuestError(f"{manifest.name}: [image.copy] {origin} does not exist", IMAGE)
@@ -117,7 +131,7 @@ def add_copies(manifest, root):
 def add_folders(manifest, root):
     for folder in manifest.image.get("empty", ()):
         path, _, owner = folder.partition(" ")
-        path = root / guest_path(manifest.name, path)
+        path = elf.inside(root, guest_path(manifest.name, path))
         path.mkdir(parents=True, exist_ok=True)
         if owner:
             uid, gid, _ = user_ids(manifest, root, owner)
@@ -128,44 +142,45 @@ def prepare(manifest, root):
     """Runs the manifest's commands inside the image, as the application's user: what packages leave to their first start."""
     uid, gid, _ = user_ids(manifest, root, manifest.app.get("user", "root"))
     for folder in ("proc", "tmp"):
-        (root / folder).mkdir(exist_ok=True)
-    (root / "tmp").chmod(0o1777)
+        elf.inside(root, folder).mkdir(exist_ok=True)
+    elf.inside(root, "tmp").chmod(0o1777)
     for line in manifest.image.get("prepare", ()):
         run(["unshare", "--mount", "--pid", "--fork", "--net", f"--mount-proc={root}/proc", "chroot", f"--userspec={uid}:{gid}", root, "/bin/sh", "-ec", line],
             f"{manifest.name}: prepare `{line[:60]}`", IMAGE, env={"PATH": PATH, "HOME": "/", "LC_ALL": "C"})
-    for path in (root / "tmp").iterdir():
+    for path in elf.inside(root, "tmp").iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 # --- what makes it a guest
 
-def read_table(path):
+def read_table(root, name):
+    path = elf.inside(root, f"etc/{name}")
     return [line.split(":") for line in path.read_text().splitlines() if ":" in line] if path.exists() else []
 
 
 def add_accounts(manifest, root):
     """Maintainer scripts did not run, so their users are missing: root, nobody, the application's and those asked for are there."""
-    etc = root / "etc"
-    etc.mkdir(exist_ok=True)
+    etc = elf.inside(root, "etc")
+    etc.mkdir(parents=True, exist_ok=True)
     users = [manifest.app.get("user", "root").partition(":")[0], *manifest.image.get("users", ())]
     for file, lines in (("passwd", ["root:x:0:0:root:/root:/bin/sh", "nobody:x:65534:65534:nobody:/nonexistent:/bin/false"]),
                         ("group", ["root:x:0:", "nogroup:x:65534:"])):
-        path = etc / file
-        known = {fields[0] for fields in read_table(path)}
+        path = elf.inside(root, f"etc/{file}")
+        known = {fields[0] for fields in read_table(root, file)}
         lines += [f"{name}:x:{uid}:{uid}::/nonexistent:/bin/false" if file == "passwd" else f"{name}:x:{uid}:"
                   for uid, name in enumerate(users, 100) if not name.isdecimal()]
         with open(path, "a") as stream:
             stream.writelines(f"{line}\n" for line in lines if line.split(":")[0] not in known)
     for file, text in (("hosts", "127.0.0.1 localhost\n"), ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n")):
-        if not (etc / file).exists():
-            (etc / file).write_text(text)
+        if not (path := elf.inside(root, f"etc/{file}")).exists():
+            path.write_text(text)
 
 
 def user_ids(manifest, root, text):
     """(uid, gid, other gids) of USER[:GROUP], names by the image's own tables."""
     user, _, group = text.partition(":")
-    passwd = read_table(root / "etc/passwd")
-    groups = read_table(root / "etc/group")
+    passwd = read_table(root, "passwd")
+    groups = read_table(root, "group")
     entry = next((fields for fields in passwd if user in (fields[0], fields[2])), None)
     if entry is None and not user.isdecimal():
         raise GuestError(f"{manifest.name}: user {user} is not in the image's /etc/passwd", IMAGE)
@@ -216,7 +231,7 @@ def describe(manifest, root):
         words = mount.split()
         if len(words) not in (3, 4):
             raise GuestError(f"{manifest.name}: [app] mounts: `{mount}` is not TYPE SOURCE TARGET [OPTIONS]", MANIFEST)
-        (root / guest_path(manifest.name, words[2])).mkdir(parents=True, exist_ok=True)
+        elf.inside(root, guest_path(manifest.name, words[2])).mkdir(parents=True, exist_ok=True)
         lines.append(f"mount {mount}")
     lines += [f"limit {name} {bounds}" for name, bounds in app.get("limits", {}).items()]
     return "".join(f"{line}\n" for line in lines)
@@ -224,16 +239,18 @@ def describe(manifest, root):
 
 def add_lupine(manifest, root):
     folder = root / "lupine"
+    if folder.is_symlink() or folder.exists():
+        raise GuestError(f"{manifest.name}: the image has a /lupine of its own", IMAGE)
     (folder / "rw").mkdir(parents=True)
     program.compile_static(sorted((GUEST / "init").glob("*.c")), folder / "init")
     (folder / "app").write_text(describe(manifest, root))
     for folder in ("proc", "sys", "tmp"):
-        (root / folder).mkdir(exist_ok=True)
+        elf.inside(root, folder).mkdir(exist_ok=True)
 
 
 def add_devices(root):
-    dev = root / "dev"
-    dev.mkdir(exist_ok=True)
+    dev = elf.inside(root, "dev")
+    dev.mkdir(parents=True, exist_ok=True)
     nodes = [(name, stat.S_IFCHR | mode, os.makedev(major, minor)) for name, (major, minor, mode) in NODES.items()]
     nodes += [(f"vd{letter}", stat.S_IFBLK | 0o660, os.makedev(DISK_MAJOR, i * DISK_MINORS)) for i, letter in enumerate(DISKS)]
     for name, mode, device in nodes:
@@ -245,8 +262,8 @@ def add_devices(root):
             raise GuestError("making device nodes needs root", IMAGE)
         path.chmod(stat.S_IMODE(mode))
     for name, target in LINKS.items():
-        (root / name).unlink(missing_ok=True)
-        (root / name).symlink_to(target)
+        (dev / name).unlink(missing_ok=True)
+        (dev / name).symlink_to(target)
 
 
 # --- the file system
@@ -301,6 +318,21 @@ def make_ext4(root, output, size):
         raise GuestError(f"fill the ext4 image ({size}): {wrong[0]}", IMAGE)
 
 
+def data_path(image):
+    """Where an image's empty data disk is, when its manifest asks for one."""
+    return image.with_name(f"{image.stem}.data.img")
+
+
+def make_data(manifest, root, output):
+    """An empty ext4 of the size that [vm] data says; its top folder is the application's."""
+    size = manifest.vm["data"]
+    if not re.fullmatch(r"\d+[KMG]", size):
+        raise GuestError(f"{manifest.name}: [vm] data {size}: a number with K, M or G", MANIFEST)
+    uid, gid, _ = user_ids(manifest, root, manifest.app.get("user", "root"))
+    run(["mke2fs", "-q", "-t", "ext4", "-U", UUID, "-E", f"hash_seed={UUID},root_owner={uid}:{gid}", "-m", "0", output, size],
+        "make the data disk", IMAGE, env={**os.environ, "E2FSPROGS_FAKE_TIME": str(EPOCH)})
+
+
 FORMATS = {"erofs": make_erofs, "ext4": make_ext4}
 
 
@@ -321,6 +353,7 @@ def build(manifest):
         root.chmod(0o755)
         source = next(source for source in SOURCES if source in manifest.image)
         SOURCES[source](manifest, root)
+        add_archives(manifest, root)
         if "prepare" in manifest.image:
             add_accounts(manifest, root)
             add_devices(root)
@@ -335,6 +368,9 @@ def build(manifest):
         set_times(root)
         FORMATS[form](root, work / "image", size)
         image = cache_dir("image") / f"{manifest.name}.img"
+        if "data" in manifest.vm:
+            make_data(manifest, root, work / "data")
+            (work / "data").rename(data_path(image))
         (work / "image").rename(image)
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -14,6 +14,10 @@ STAMP = ("KBUILD_BUILD_TIMESTAMP=Thu Jan  1 00:00:00 UTC 2026", "KBUILD_BUILD_US
          "KBUILD_BUILD_VERSION=1")
 
 
+# Fragments that are a whole configuration of somebody else's, to compare with: not on top of base.
+WHOLE = ("microvm",)
+
+
 def compiler():
     return ", ".join(run([tool, "--version"], "look for the compiler").splitlines()[0] for tool in ("gcc", "ld"))
 
@@ -56,7 +60,7 @@ def name_of(fragments):
 def build(fragments, name, source_path=None, jobs=None):
     """The folder with vmlinux (stripped), bzImage, config and System.map for base and FRAGMENTS."""
     jobs = jobs or os.cpu_count()
-    names = ["base", *(f for f in fragments if f != "base")]
+    names = [*(["base"] if not set(fragments) & set(WHOLE) else []), *(f for f in fragments if f != "base")]
     symbols = kconfig.merge(names)
     tree = source.prepare(source_path)
     key = hash_of(tree.name, kconfig.text(symbols), compiler(), Path(__file__))

@@ -11,14 +11,17 @@ from .base import GUEST, MANIFEST, GuestError
 KEYS = {
     "": {"description": str, "kernel": dict, "image": dict, "app": dict, "vm": dict, "probe": dict},
     "kernel": {"fragments": list},
-    "image": {"format": str, "size": str, "packages": list, "program": str, "directory": str, "files": list, "drop": list,
-              "oci": str, "missing": str, "copy": dict, "empty": list, "users": list, "prepare": list},
+    "image": {"format": str, "size": str, "packages": list, "suite": str, "program": str, "module": dict, "directory": str, "archive": list,
+              "files": list, "drop": list, "oci": str, "missing": str, "copy": dict, "empty": list, "users": list, "prepare": list},
+    "module": {"path": str, "version": str, "sha256": str, "command": str},
     "app": {"argv": list, "env": dict, "cwd": str, "user": str, "hostname": str, "mounts": list, "limits": dict, "stop": str,
             "overlay": str},
-    "vm": {"memory": str, "ports": list},
+    "vm": {"memory": str, "ports": list, "data": str},
     "probe": {"seconds": int, "output": str, "status": int, "step": list},
 }
-SOURCES = ("packages", "program", "directory", "oci")
+# What an item of a list of tables must have, and may have.
+ITEMS = {"step": ({"run"}, {"expect"}), "archive": ({"url", "sha256", "to"}, {"skip"})}
+SOURCES = ("packages", "program", "module", "directory", "oci")
 
 
 @dataclass
@@ -43,9 +46,10 @@ def check(where, table, content):
             raise GuestError(f"{where}: {label} must be a {expected.__name__}", MANIFEST)
         if expected is dict and key in KEYS:
             check(where, key, value)
-        elif key == "step":
-            if not all(isinstance(item, dict) and set(item) <= {"run", "expect"} and "run" in item for item in value):
-                raise GuestError(f"{where}: [[probe.step]] has run = [...] and expect = a regular expression", MANIFEST)
+        elif key in ITEMS:
+            must, may = ITEMS[key]
+            if not all(isinstance(item, dict) and must <= set(item) <= must | may for item in value):
+                raise GuestError(f"{where}: [[{table}.{key}]] has {', '.join(sorted(must))} and may have {', '.join(sorted(may))}", MANIFEST)
         elif expected is list and not all(isinstance(item, int if key == "ports" else str) for item in value):
             raise GuestError(f"{where}: {label} must be a list of {'numbers' if key == 'ports' else 'strings'}", MANIFEST)
 
@@ -67,7 +71,7 @@ def load(name, oci=None):
     check(path.name, "", content)
     manifest = Manifest(path.stem, path.resolve().parent, **content)
     if oci:
-        for source in (*SOURCES, "missing", "files", "drop", "prepare"):
+        for source in (*SOURCES, "archive", "missing", "files", "drop", "prepare"):
             manifest.image.pop(source, None)
         manifest.image["oci"] = str(Path(oci).absolute())
     if "missing" in manifest.image:
@@ -75,6 +79,8 @@ def load(name, oci=None):
     sources = [source for source in SOURCES if source in manifest.image]
     if len(sources) != 1:
         raise GuestError(f"{path.name}: [image] needs exactly one of {', '.join(SOURCES)}", MANIFEST)
+    if "module" in manifest.image and not {"path", "version", "sha256"} <= set(manifest.image["module"]):
+        raise GuestError(f"{path.name}: [image.module] needs path, version and sha256 (of the module proxy's zip)", MANIFEST)
     if not manifest.app.get("argv") and "oci" not in manifest.image:
         raise GuestError(f"{path.name}: [app] needs argv", MANIFEST)
     return manifest

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from .base import GUEST, PROBE, GuestError, run
+from .image import data_path
 
 MONITOR = Path(os.environ.get("LUPINE_BUILD") or GUEST.parent / "build") / "lupine-vmm"
 CMDLINE = "console=ttyS0 quiet root=/dev/vda rootfstype={format} {access} init=/lupine/init"
@@ -52,6 +53,9 @@ class Guest:
             run(["cp", "--sparse=always", self.image, self.folder / "disk"], "copy the image", PROBE)
             disk = self.folder / "disk"
         arguments = [MONITOR, "--kernel", self.kernel, "--disk", disk, "--mem", self.memory]
+        if "data" in self.manifest.vm:
+            run(["cp", "--sparse=always", data_path(self.image), self.folder / "data"], "copy the data disk", PROBE)
+            arguments += ["--disk", self.folder / "data"]
         self.address = None
         if self.manifest.vm.get("ports"):
             name, host, self.address = self.stack.enter_context(tap())

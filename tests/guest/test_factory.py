@@ -203,14 +203,42 @@ class ImageTest(ImageCase):
         path = self.file("hello.toml", HELLO + extra)
         return manifest.load(str(path))
 
+    def same(self, make, what):
+        digests = {hashlib.sha256(self.build(make()).read_bytes()).hexdigest() for _ in range(2)}
+        self.assertEqual(len(digests), 1, what)
+
     def test_same_input_same_bytes(self):
         for form in ("erofs", "ext4"):
-            digests = set()
-            for _ in range(2):
-                app = self.hello()
-                app.image["format"] = form
-                digests.add(hashlib.sha256(self.build(app).read_bytes()).hexdigest())
-            self.assertEqual(len(digests), 1, form)
+            def app(form=form):
+                made = self.hello('[vm]\ndata = "1M"\n')
+                made.image["format"] = form
+                return made
+
+            self.same(app, form)
+
+    def test_the_data_disk_has_the_same_bytes_and_is_the_applications(self):
+        app = self.hello('user = "5:6"\n[vm]\ndata = "1M"\n')
+        digests = {hashlib.sha256(image.data_path(self.build(app)).read_bytes()).hexdigest() for _ in range(2)}
+        self.assertEqual(len(digests), 1)
+        disk = self.folder / "cache/image/hello.data.img"
+        shown = subprocess.run(["debugfs", "-R", "stat /", disk], capture_output=True, text=True, check=True).stdout
+        self.assertRegex(shown, r"User:     5   Group:     6")
+        app.vm["data"] = "1 MB"
+        self.refused(base.MANIFEST, "[vm] data 1 MB: a number with K, M or G", self.build, app)
+
+    def test_a_directory_has_the_same_bytes_in_any_order(self):
+        def app():
+            shutil.rmtree(self.folder / "tree", ignore_errors=True)
+            for name in reversed(names) if next(turn) else names:
+                self.file(f"tree/{name}", name)
+            return manifest.load(str(self.file("x.toml", '[image]\ndirectory = "tree"\n[app]\nargv = ["/b/2"]\n')))
+
+        names, turn = ["a/1", "b/2", "b/3", "c"], iter((False, True))
+        self.same(app, "directory")
+
+    def test_packages_have_the_same_bytes(self):
+        text = '[image]\npackages = ["dash"]\nfiles = ["/usr/bin/dash"]\n[app]\nargv = ["dash"]\nuser = "nobody"\n'
+        self.same(lambda: manifest.load(str(self.file("x.toml", text))), "packages")
 
     def test_ext4_holds_the_files(self):
         app = self.hello()
@@ -344,6 +372,35 @@ class OciTest(ImageCase):
         except base.GuestError:
             pass
         self.assertFalse(outside.exists())
+
+    def test_an_absolute_link_leads_no_later_layer_outside(self):
+        outside = self.folder / "outside"
+        outside.mkdir()
+        for link in (str(outside), "../../../../../../../../../../../.." + str(outside)):
+            self.layout([self.layer(("bin/app", b"1"), ("etc", link)), self.layer(("etc/written", b"x"), ("etc/.wh.kept", b""))],
+                        Entrypoint=["/bin/app"])
+            (outside / "kept").touch()
+            try:
+                self.oci()
+            except base.GuestError as error:
+                self.assertEqual(error.status, base.IMAGE)
+            self.assertEqual([path.name for path in outside.iterdir()], ["kept"])
+
+    def test_same_layers_same_bytes(self):
+        self.layout([self.layer(("bin/app", b"1"), ("b", b"2"), ("a", b"3")), self.layer(("bin/.wh.b", b""))], Entrypoint=["/bin/app"])
+        digests = {hashlib.sha256(self.oci().read_bytes()).hexdigest() for _ in range(2)}
+        self.assertEqual(len(digests), 1)
+
+    def test_a_docker_archive(self):
+        self.layout([self.layer(("bin/app", b"archived"))], Entrypoint=["/bin/app"], User="7:8")
+        subprocess.run(["skopeo", "--insecure-policy", "copy", f"oci:{self.folder}/layout:latest",
+                        f"docker-archive:{self.folder}/image.tar:lupine/app:1"], check=True, stdout=subprocess.DEVNULL)
+        app = manifest.load(str(self.file("x.toml", '[image]\nmissing = "x"\nformat = "ext4"\n')), self.folder / "image.tar")
+        disk = self.build(app)
+        self.assertEqual(self.show(disk, "/bin/app"), "archived")
+        self.assertIn("user 7:8", self.show(disk, "/lupine/app"))
+        os.truncate(self.folder / "image.tar", 2000)
+        self.refused(base.IMAGE, "docker-archive:", self.build, app)
 
     def test_another_architecture(self):
         self.layout([self.layer(("bin/app", b"1"))], architecture="arm64", Entrypoint=["/bin/app"])

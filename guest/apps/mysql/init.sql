@@ -1,0 +1,3 @@
+CREATE DATABASE IF NOT EXISTS pack;
+CREATE USER IF NOT EXISTS 'wolf'@'%';
+GRANT ALL ON pack.* TO 'wolf'@'%';
