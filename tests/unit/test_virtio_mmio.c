@@ -395,6 +395,63 @@ static void quiet_interrupts(void **state)
 	}
 }
 
+/* Accesses from a list in guest memory, the guest's mistakes included. */
+static void batches(void **state)
+{
+	struct driver *d = *state;
+	struct {
+		uint32_t count, done;
+		struct {
+			uint32_t at, value;
+		} access[511];
+	} *page = driver_at(d, DRIVER_DATA, 4096);
+	const uint32_t batch = 0x0f0, number = DRIVER_DATA >> 12, read_it = 1;
+
+	memset(page, 0, sizeof(*page));
+	page->access[0].at = VIRTIO_MMIO_DEVICE_ID | read_it;
+	page->access[1].at = VIRTIO_MMIO_CONFIG | read_it;
+	page->access[2].at = VIRTIO_MMIO_STATUS;
+	page->access[2].value = ACK;
+	page->access[3].at = VIRTIO_MMIO_STATUS;
+	page->access[3].value = DRV;
+	page->access[4].at = VIRTIO_MMIO_STATUS | read_it;
+	driver_set(d, batch, number);
+	assert_int_equal(page->done, 0); /* an empty one */
+	page->count = 5;
+	driver_set(d, batch, number);
+	assert_int_equal(page->done, 5);
+	assert_int_equal(page->access[0].value, 42);
+	assert_memory_equal(&page->access[1].value, "abcd", 4);
+	assert_int_equal(page->access[4].value, DRV);
+
+	/* Beyond the page, beyond memory, and one of itself. */
+	page->done = 0;
+	page->count = 512;
+	driver_set(d, batch, number);
+	driver_set(d, batch, DRIVER_MEM >> 12);
+	driver_set(d, batch, ~0u);
+	assert_int_equal(page->done, 0);
+	page->count = 4;
+	page->access[0].at = batch;
+	page->access[0].value = number;
+	page->access[1].at = VIRTIO_MMIO_STATUS + 1; /* reads, nothing at that place */
+	page->access[2].at = 0xfffffffeu;
+	page->access[3].at = 0xffffffffu;
+	driver_set(d, batch, number);
+	assert_int_equal(page->done, 4);
+	assert_int_equal(page->access[3].value, 0);
+
+	/* Queues are not served from one. */
+	driver_start(d, 2, 8);
+	driver_desc(d, d->queue[0].desc, 0, DRIVER_DATA + 4096, 10, VRING_DESC_F_WRITE, 0);
+	driver_offer(d, 0, 0);
+	page->count = 1;
+	page->access[0].at = VIRTIO_MMIO_QUEUE_NOTIFY;
+	page->access[0].value = 0;
+	driver_set(d, batch, number);
+	assert_int_equal(echo_of(d)->notified, 0);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -411,6 +468,7 @@ int main(void)
 		TEST(work_is_bounded),
 		TEST(configuration_changes),
 		TEST(quiet_interrupts),
+		TEST(batches),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
