@@ -41,11 +41,17 @@ int main(void)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (!getenv("KML"))
 		setenv("KML", "on", 1);
+	int failed = 0, passed = 0;
 	const char *only = getenv("TESTS");
 	double limit = getenv("KML_LIMIT") ? atof(getenv("KML_LIMIT")) : 180;
 
+	const char *cpus = getenv("CPUS");
+	if (cpus && atol(cpus) != sysconf(_SC_NPROCESSORS_ONLN)) {
+		printf("FAIL: %ld CPUs, not %s\n", sysconf(_SC_NPROCESSORS_ONLN), cpus);
+		failed++;
+	}
 	struct dirent **entries;
-	int count = scandir("/tests", &entries, NULL, alphasort), failed = 0, passed = 0;
+	int count = scandir("/tests", &entries, NULL, alphasort);
 	for (int i = 0; i < count; i++) {
 		const char *name = entries[i]->d_name;
 		if (name[0] == '.' || (only && !strstr(name, only)))
