@@ -11,7 +11,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from . import debs, download, elf, oci, program
+from . import debs, download, elf, libc, oci, program
 from .base import GUEST, IMAGE, MANIFEST, GuestError, cache_dir, hash_of, locked, publish, run
 
 # Documentation and translations: nothing of it is read by a server.
@@ -47,6 +47,10 @@ def from_directory(manifest, root):
     run(["cp", "-a", f"{source}/.", root], f"copy {source}", IMAGE)
 
 
+def musl_compiler(manifest):
+    return libc.compiler() if manifest.kml else "musl-gcc"
+
+
 def from_program(manifest, root):
     source = manifest.folder / manifest.image["program"]
     if not source.is_file():
@@ -54,7 +58,7 @@ def from_program(manifest, root):
     target = root / guest_path(manifest.name, manifest.app["argv"][0])
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.suffix == ".c":
-        program.compile_static([source], target)
+        program.compile_static([source], target, musl_compiler(manifest))
     elif source.suffix == ".go":
         program.compile_go(source, target)
     else:
@@ -242,7 +246,7 @@ def add_lupine(manifest, root):
     if folder.is_symlink() or folder.exists():
         raise GuestError(f"{manifest.name}: the image has a /lupine of its own", IMAGE)
     (folder / "rw").mkdir(parents=True)
-    program.compile_static(sorted((GUEST / "init").glob("*.c")), folder / "init")
+    program.compile_static(sorted((GUEST / "init").glob("*.c")), folder / "init", musl_compiler(manifest))
     (folder / "app").write_text(describe(manifest, root))
     for folder in ("proc", "sys", "tmp"):
         elf.inside(root, folder).mkdir(exist_ok=True)
@@ -365,9 +369,11 @@ def build(manifest):
         add_folders(manifest, root)
         add_copies(manifest, root)
         add_lupine(manifest, root)
+        if manifest.kml:
+            libc.replace(root)
         set_times(root)
         FORMATS[form](root, work / "image", size)
-        image = cache_dir("image") / f"{manifest.name}.img"
+        image = cache_dir("image") / f"{manifest.name}{'+kml' if manifest.kml else ''}.img"
         if "data" in manifest.vm:
             make_data(manifest, root, work / "data")
             (work / "data").rename(data_path(image))

@@ -34,6 +34,7 @@ class Manifest:
     app: dict = field(default_factory=dict)
     vm: dict = field(default_factory=dict)
     probe: dict = field(default_factory=dict)
+    kml: bool = False  # for the image: guest/build --kml
 
 
 def check(where, table, content):

@@ -15,11 +15,11 @@ PROXY = "https://proxy.golang.org"
 GO = ("1.26.11", "e1edb778de0aa08c8e827f5a873b35a46afe680fb241482c531725b2355e470d")
 
 
-def compile_static(sources, output):
-    if not shutil.which("musl-gcc"):
+def compile_static(sources, output, compiler="musl-gcc"):
+    if not shutil.which(compiler):
         raise GuestError("musl-gcc is missing: apt-get install musl-tools", BUILD)
     # Names without folders: the same bytes wherever the tree is.
-    run(["musl-gcc", *FLAGS, "-o", output, *(source.name for source in sources)], f"compile {output.name}", BUILD,
+    run([compiler, *FLAGS, "-o", output, *(source.name for source in sources)], f"compile {output.name}", BUILD,
         cwd=sources[0].parent, env={**os.environ, "LC_ALL": "C"})
     output.chmod(0o755)
 
