@@ -6,6 +6,20 @@
 #define ARCH_SET_GS 0x1001
 #define ARCH_GET_GS 0x1004
 
+/* All of YMM, upper halves too, over a wait that is long enough to be preempted. */
+__attribute__((target("avx"))) static void hold_avx(const unsigned long *area, unsigned long *seen)
+{
+	__asm__ volatile(
+		"vmovaps (%0), %%ymm0\n\tvmovaps 32(%0), %%ymm3\n\tvmovaps 64(%0), %%ymm9\n\t"
+		"vmovaps 96(%0), %%ymm15\n\t"
+		"mov $20000, %%ecx\n1:\tdec %%ecx\n\tjnz 1b\n\t"
+		"vmovaps %%ymm0, (%1)\n\tvmovaps %%ymm3, 32(%1)\n\tvmovaps %%ymm9, 64(%1)\n\t"
+		"vmovaps %%ymm15, 96(%1)\n\tvzeroupper" ::"r"(area),
+		"r"(seen)
+		: "ecx", "memory", "cc", "xmm0", "xmm3", "xmm9", "xmm15");
+	CHECK(!memcmp(area, seen, 128));
+}
+
 static void hold(unsigned long id)
 {
 	unsigned long *area = aligned_alloc(64, 512), *seen = aligned_alloc(64, 512);
@@ -31,6 +45,8 @@ static void hold(unsigned long id)
 			"r"(seen)
 			: "ecx", "memory", "cc", "xmm0", "xmm1", "xmm7", "xmm8", "xmm14", "xmm15");
 		CHECK(!memcmp(area, seen, 96));
+		if (__builtin_cpu_supports("avx"))
+			hold_avx(area, seen);
 		unsigned long at_gs, base;
 		__asm__ volatile("mov %%gs:0, %0" : "=r"(at_gs));
 		CHECK(at_gs == id);
