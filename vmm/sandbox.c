@@ -10,22 +10,25 @@
 
 #include "seccomp_filters.h" /* made by seccomp_gen */
 
-#define FILTER(name)                                                                               \
-	{                                                                                          \
-		sizeof(name) / sizeof((name)[0]), (struct sock_filter *)(name)                     \
-	}
-
-int sandbox_enter(enum sandbox_role role)
+static int enter(const struct sock_filter *filter, unsigned short count, unsigned int flags)
 {
-	const struct sock_fprog filters[SANDBOX_ROLES] = {
-		[SANDBOX_MAIN] = FILTER(filter_main),
-		[SANDBOX_VCPU] = FILTER(filter_vcpu),
-		[SANDBOX_DEVICE] = FILTER(filter_device),
-	};
+	const struct sock_fprog program = { count, (struct sock_filter *)filter };
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -errno;
-	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filters[role]) != 0)
-		return -errno;
-	return 0;
+	const long refused = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+	if (refused > 0) /* the thread that could not be made to follow */
+		return -EBUSY;
+	return refused < 0 ? -errno : 0;
+}
+
+int sandbox_enter_thread(void)
+{
+	return enter(filter_thread, sizeof(filter_thread) / sizeof(filter_thread[0]), 0);
+}
+
+int sandbox_enter_process(void)
+{
+	return enter(filter_process, sizeof(filter_process) / sizeof(filter_process[0]),
+		     SECCOMP_FILTER_FLAG_TSYNC);
 }

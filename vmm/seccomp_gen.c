@@ -23,21 +23,22 @@ struct rule {
 	unsigned long value;
 };
 
-static const struct rule every_thread[] = {
+/* The threads of a VM: vCPUs, which may serve their own queues, and the event loop. */
+static const struct rule thread[] = {
+	{ SCMP_SYS(ioctl), "run guest code", 1, 1, KVM_RUN },
+	{ SCMP_SYS(epoll_wait), "the event loop" },
+	{ SCMP_SYS(epoll_ctl), "a queue or back end becomes ready, or waits for room" },
 	{ SCMP_SYS(futex), "locks, and threads waiting for each other" },
 	{ SCMP_SYS(write), "eventfds (interrupts, wake-ups), console, log lines" },
 	{ SCMP_SYS(clock_gettime), "time stamps where the vDSO cannot answer" },
+	{ SCMP_SYS(set_robust_list), "glibc, at a thread's start" },
+	{ SCMP_SYS(rseq), "the same" },
 	{ SCMP_SYS(exit), "a thread's end" },
 	{ SCMP_SYS(exit_group), "the process's end" },
 	{ SCMP_SYS(madvise), "glibc gives back a thread's stack" },
 	{ SCMP_SYS(munmap), "glibc frees memory" },
 	{ SCMP_SYS(rt_sigprocmask), "glibc, at a thread's end" },
 	{ SCMP_SYS(rt_sigreturn), "return from the embedder's signal handlers" },
-};
-
-/* What the devices do with their files: on the event loop, or on a vCPU that serves its own queue.
- */
-static const struct rule device_files[] = {
 	{ SCMP_SYS(read), "eventfds, console input" },
 	{ SCMP_SYS(readv), "frames from a tap" },
 	{ SCMP_SYS(writev), "frames to a tap" },
@@ -48,28 +49,18 @@ static const struct rule device_files[] = {
 	{ SCMP_SYS(pwritev2), "disk writes, durable or not" },
 	{ SCMP_SYS(fdatasync), "disk flushes" },
 	{ SCMP_SYS(fallocate), "discard and write-zeroes" },
+	{ SCMP_SYS(ioctl), "a tap's offloads, as the driver negotiated them", 1, 1, TUNSETOFFLOAD },
 	{ SCMP_SYS(timerfd_settime), "a rate limit's wait" },
 };
 
-static const struct rule vcpu_thread[] = {
-	{ SCMP_SYS(ioctl), "run guest code", 1, 1, KVM_RUN },
-	{ SCMP_SYS(ioctl), "a tap's offloads, as the driver negotiated them", 1, 1, TUNSETOFFLOAD },
-	{ SCMP_SYS(epoll_ctl), "a queue that becomes ready starts its back end" },
-};
-
-static const struct rule device_thread[] = {
-	{ SCMP_SYS(epoll_wait), "the event loop" },
-	{ SCMP_SYS(epoll_ctl), "a back end that waits for room" },
-};
-
-static const struct rule main_thread[] = {
+/* The thread that called lupine_vm_run(), from then on. */
+static const struct rule caller[] = {
 	{ SCMP_SYS(poll), "wait for the VM's end or the time-out" },
 	{ SCMP_SYS(restart_syscall), "the same, after a stop and continue" },
 	{ SCMP_SYS(alarm), "how long a guest that was asked to end may take" },
 	{ SCMP_SYS(tgkill), "interrupt the vCPUs at the end" },
 	{ SCMP_SYS(getpid), "the same: glibc's pthread_kill" },
 	{ SCMP_SYS(gettid), "the same" },
-	{ SCMP_SYS(read), "/proc/self/smaps for the report" },
 	{ SCMP_SYS(pread64), "KVM's statistics for the report" },
 	{ SCMP_SYS(getrusage), "peak memory for the report" },
 	{ SCMP_SYS(dup), "the same" },
@@ -82,8 +73,6 @@ static const struct rule main_thread[] = {
 	{ SCMP_SYS(mremap), "the same" },
 	{ SCMP_SYS(rename), "a report file takes its name once it is whole" },
 	{ SCMP_SYS(unlink), "a report file that could not be written goes" },
-	{ SCMP_SYS(fdatasync), "disks are flushed before they close" },
-	{ SCMP_SYS(epoll_ctl), "devices leave the event loop" },
 	{ SCMP_SYS(close), "what the VM had open" },
 	{ SCMP_SYS(ioctl), "stdio asks whether it writes to a terminal", 1, 1,
 	  0x5401 /* TCGETS */ },
@@ -107,8 +96,7 @@ static void allow(scmp_filter_ctx filter, const struct rule *rules, size_t count
 						      .datum_a = r->value };
 		const int err = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, r->call,
 						       r->has_argument ? 1 : 0, &compare);
-		/* -EEXIST: a call that two of a thread's lists allow. */
-		if (err && err != -EEXIST)
+		if (err)
 			fail(r->reason, err);
 	}
 }
@@ -132,7 +120,7 @@ static void print(scmp_filter_ctx filter, const char *name)
 	close(fd);
 }
 
-static void generate(const char *name, const struct rule *own, size_t count, int with_devices)
+static void generate(const char *name, int with_caller)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
 
@@ -140,10 +128,9 @@ static void generate(const char *name, const struct rule *own, size_t count, int
 		fail("seccomp_init", ENOMEM);
 	/* A tree of comparisons instead of a list: KVM_RUN and writes are frequent. */
 	seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-	allow(filter, every_thread, COUNT(every_thread));
-	if (with_devices)
-		allow(filter, device_files, COUNT(device_files));
-	allow(filter, own, count);
+	allow(filter, thread, COUNT(thread));
+	if (with_caller)
+		allow(filter, caller, COUNT(caller));
 	print(filter, name);
 	seccomp_release(filter);
 }
@@ -151,8 +138,7 @@ static void generate(const char *name, const struct rule *own, size_t count, int
 int main(void)
 {
 	printf("/* Made by seccomp_gen; the rules and their reasons are in seccomp_gen.c. */\n");
-	generate("filter_main", main_thread, COUNT(main_thread), 0);
-	generate("filter_vcpu", vcpu_thread, COUNT(vcpu_thread), 1);
-	generate("filter_device", device_thread, COUNT(device_thread), 1);
+	generate("filter_thread", 0);
+	generate("filter_process", 1);
 	return 0;
 }

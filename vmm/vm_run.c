@@ -16,7 +16,7 @@
  */
 #define STACK_SIZE (128u << 10)
 
-/* Threads confine themselves, then wait here: no guest code runs before all of them are ready. */
+/* No guest code runs before all threads are confined, by themselves or with their process. */
 struct gate {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -63,8 +63,8 @@ static void *work(void *argument)
 	struct lupine_vm *vm = worker->vm;
 	int err = 0;
 
-	if (vm->config.seccomp != LUPINE_SECCOMP_OFF)
-		err = sandbox_enter(worker->vcpu ? SANDBOX_VCPU : SANDBOX_DEVICE);
+	if (vm->config.seccomp == LUPINE_SECCOMP_THREADS)
+		err = sandbox_enter_thread();
 	if (err)
 		stop_fail(&vm->stop, err, "seccomp filter of a thread");
 	gate_wait(worker->gate);
@@ -170,12 +170,13 @@ int lupine_vm_run(struct lupine_vm *vm, struct lupine_exit *end, struct lupine_e
 	vm->ran = true;
 	const unsigned int started = start_workers(vm, workers, &gate);
 	if (vm->config.seccomp == LUPINE_SECCOMP_ALL) {
-		const int err = sandbox_enter(SANDBOX_MAIN);
+		const int err = sandbox_enter_process();
 
 		if (err)
-			stop_fail(&vm->stop, err, "seccomp filter of the calling thread");
+			stop_fail(&vm->stop, err, "seccomp filter of the process");
 	}
-	gate_wait_ready(&gate, started);
+	if (vm->config.seccomp == LUPINE_SECCOMP_THREADS)
+		gate_wait_ready(&gate, started);
 	report_stamp(&vm->report, LUPINE_STEP_RUN);
 	gate_open(&gate);
 	wait_for_stop(vm);

@@ -61,7 +61,7 @@ struct lupine_net {
 
 /* How much of the process is confined by seccomp once the guest may run. */
 enum lupine_seccomp {
-	LUPINE_SECCOMP_ALL, /* the library's threads and the caller of lupine_vm_run() */
+	LUPINE_SECCOMP_ALL, /* every thread of the process: for one that only runs this VM */
 	LUPINE_SECCOMP_THREADS, /* the library's threads only: for a process that goes on with other
 				   work */
 	LUPINE_SECCOMP_OFF,
