@@ -10,9 +10,9 @@ static const struct {
 } steps[LUPINE_STEPS] = {
 	[LUPINE_STEP_CREATE] = { "create", "monitor started" },
 	[LUPINE_STEP_VM] = { "vm", "KVM VM and memory" },
-	[LUPINE_STEP_KERNEL] = { "kernel", "kernel loaded" },
 	[LUPINE_STEP_DEVICES] = { "devices", "devices attached" },
-	[LUPINE_STEP_VCPUS] = { "vcpus", "vCPUs ready" },
+	[LUPINE_STEP_VCPUS] = { "vcpus", "vCPUs made" },
+	[LUPINE_STEP_KERNEL] = { "kernel", "kernel loaded meanwhile" },
 	[LUPINE_STEP_RUN] = { "run", "first KVM_RUN, kernel entry" },
 	[LUPINE_STEP_INIT] = { "init", "init started" },
 	[LUPINE_STEP_APPLICATION] = { "application", "application executed" },

@@ -16,46 +16,27 @@
 #include "cmdline.h"
 #include "cpu_state.h"
 #include "error.h"
-#include "kernel.h"
+#include "kernel_loader.h"
 #include "virtio_blk.h"
 #include "virtio_net.h"
+
+static int memory_error(const struct lupine_vm *vm, int err, struct lupine_error *error)
+{
+	return error_set(error, LUPINE_ERROR_MEMORY, err,
+			 "memory of %llu bytes: the host does not give it: %s",
+			 (unsigned long long)vm->config.memory, strerror(-err));
+}
 
 static int create_kvm(struct lupine_vm *vm, struct lupine_error *error)
 {
 	int err = kvm_open(&vm->kvm, error);
 
-	return err ? err : kvm_create_vm(&vm->kvm, error);
-}
-
-static int create_memory(struct lupine_vm *vm, struct lupine_error *error)
-{
-	int err = mem_create(&vm->mem, vm->config.memory);
-
 	if (!err)
-		err = kvm_set_memory(&vm->kvm, &vm->mem);
+		err = kvm_create_vm(&vm->kvm, error);
 	if (err)
-		return error_set(error, LUPINE_ERROR_MEMORY, err,
-				 "memory of %llu bytes: the host does not give it: %s",
-				 (unsigned long long)vm->config.memory, strerror(-err));
-	return 0;
-}
-
-static int load_kernel(struct lupine_vm *vm, struct kernel_image *kernel,
-		       struct lupine_error *error)
-{
-	const char *path = vm->config.kernel, *why = NULL;
-	const int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return error_set(error, LUPINE_ERROR_KERNEL, -errno, "kernel %s: %s", path,
-				 strerror(errno));
-	const int err = kernel_load(fd, !vm->config.enter_bzimage, &vm->mem, kernel, &why);
-	close(fd);
-	if (err)
-		return error_set(error, err == -ENOSPC ? LUPINE_ERROR_MEMORY : LUPINE_ERROR_KERNEL,
-				 err, "kernel %s: %s", path, why ? why : strerror(-err));
-	vm->kernel_format = kernel->format;
-	return 0;
+		return err;
+	err = kvm_set_memory(&vm->kvm, &vm->mem);
+	return err ? memory_error(vm, err, error) : 0;
 }
 
 /* Takes ownership of @device: its window, interrupt and notifications. */
@@ -269,8 +250,7 @@ static int write_boot_params(struct lupine_vm *vm, const struct kernel_image *ke
 	return 0;
 }
 
-static int create_vcpus(struct lupine_vm *vm, const struct kernel_image *kernel, uint64_t zero_page,
-			struct lupine_error *error)
+static int create_vcpus(struct lupine_vm *vm, struct lupine_error *error)
 {
 	struct guest_cpuid *cpuid = malloc(sizeof(*cpuid));
 	int err = cpuid ? guest_cpuid_supported(vm->kvm.fd, cpuid) : -ENOMEM;
@@ -287,21 +267,55 @@ static int create_vcpus(struct lupine_vm *vm, const struct kernel_image *kernel,
 			vcpu->stats_fd = kvm_stats_open(vcpu->fd);
 	}
 	free(cpuid);
-	if (!err)
-		err = cpu_state_write_tables(&vm->mem);
-	if (!err)
-		err = vcpu_set_boot_state(&vm->vcpus[0], kernel->entry, zero_page);
 	if (err)
 		return error_set(error, LUPINE_ERROR_HOST, err, "KVM: vCPU %u of %u: %s",
 				 vm->nr_vcpus, vm->config.cpus, strerror(-err));
 	return 0;
 }
 
+/* What needs no kernel. */
+static int create_machine(struct lupine_vm *vm, struct lupine_error *error)
+{
+	int err = create_kvm(vm, error);
+
+	if (err)
+		return err;
+	report_stamp(&vm->report, LUPINE_STEP_VM);
+	err = attach_devices(vm, error);
+	if (err)
+		return err;
+	report_stamp(&vm->report, LUPINE_STEP_DEVICES);
+	err = create_vcpus(vm, error);
+	if (err)
+		return err;
+	report_stamp(&vm->report, LUPINE_STEP_VCPUS);
+	return 0;
+}
+
+static int enter_kernel(struct lupine_vm *vm, const struct kernel_image *kernel,
+			struct lupine_error *error)
+{
+	uint64_t zero_page;
+	int err = write_boot_params(vm, kernel, &zero_page, error);
+
+	if (err)
+		return err;
+	err = cpu_state_write_tables(&vm->mem);
+	if (!err)
+		err = vcpu_set_boot_state(&vm->vcpus[0], kernel->entry, zero_page);
+	if (err)
+		return error_set(error, LUPINE_ERROR_HOST, err, "KVM: state of vCPU 0: %s",
+				 strerror(-err));
+	vm->kernel_format = kernel->format;
+	report_stamp(&vm->report, LUPINE_STEP_KERNEL);
+	return 0;
+}
+
 /* All ordering of a VM's making is here; lupine_vm_destroy() is its reverse. */
 static int create(struct lupine_vm *vm, struct lupine_error *error)
 {
+	struct kernel_loader loader;
 	struct kernel_image kernel;
-	uint64_t zero_page;
 	int err;
 
 	err = stop_init(&vm->stop);
@@ -309,27 +323,20 @@ static int create(struct lupine_vm *vm, struct lupine_error *error)
 		return error_set(error, LUPINE_ERROR_HOST, err, "eventfd: %s", strerror(-err));
 	if (vm->config.measure)
 		(void)report_open_memory(&vm->report); /* without /proc the report has no memory */
-	err = create_kvm(vm, error);
-	if (!err)
-		err = create_memory(vm, error);
+	err = mem_create(&vm->mem, vm->config.memory);
+	if (err)
+		return memory_error(vm, err, error);
+	err = kernel_loader_start(&loader, vm->config.kernel, !vm->config.enter_bzimage, &vm->mem,
+				  error);
 	if (err)
 		return err;
-	report_stamp(&vm->report, LUPINE_STEP_VM);
-	err = load_kernel(vm, &kernel, error);
-	if (err)
+	err = create_machine(vm, error);
+	if (err) {
+		(void)kernel_loader_finish(&loader, NULL, NULL);
 		return err;
-	report_stamp(&vm->report, LUPINE_STEP_KERNEL);
-	err = attach_devices(vm, error);
-	if (err)
-		return err;
-	report_stamp(&vm->report, LUPINE_STEP_DEVICES);
-	err = write_boot_params(vm, &kernel, &zero_page, error);
-	if (!err)
-		err = create_vcpus(vm, &kernel, zero_page, error);
-	if (err)
-		return err;
-	report_stamp(&vm->report, LUPINE_STEP_VCPUS);
-	return 0;
+	}
+	err = kernel_loader_finish(&loader, &kernel, error);
+	return err ? err : enter_kernel(vm, &kernel, error);
 }
 
 int lupine_vm_create(const struct lupine_config *given, struct lupine_vm **out,

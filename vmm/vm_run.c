@@ -8,13 +8,8 @@
 
 #include "error.h"
 #include "sandbox.h"
+#include "thread.h"
 #include "vm.h"
-
-/*
- * The default 8 MiB would be backed by a huge page where the host gives those: 2 MiB to clear and
- * to hold for a few KiB of use.
- */
-#define STACK_SIZE (128u << 10)
 
 /* No guest code runs before all threads are confined, by themselves or with their process. */
 struct gate {
@@ -78,32 +73,22 @@ static void *work(void *argument)
 	return NULL;
 }
 
-/* Starts the event loop and the vCPUs with all signals blocked. Returns how many were started. */
+/* Starts the event loop and the vCPUs. Returns how many were started. */
 static unsigned int start_workers(struct lupine_vm *vm, struct worker *workers, struct gate *gate)
 {
 	unsigned int started = 0;
-	sigset_t all, before;
-	pthread_attr_t attributes;
-	int err;
+	int err = 0;
 
-	err = -pthread_attr_init(&attributes);
-	if (!err)
-		err = -pthread_attr_setstacksize(&attributes, STACK_SIZE);
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &before);
 	while (!err && started < vm->nr_vcpus + 1) {
 		workers[started] = (struct worker){
 			.vm = vm,
 			.gate = gate,
 			.vcpu = started ? &vm->vcpus[started - 1] : NULL,
 		};
-		err = -pthread_create(&workers[started].thread, &attributes, work,
-				      &workers[started]);
+		err = thread_start(&workers[started].thread, work, &workers[started]);
 		if (!err)
 			started++;
 	}
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attributes);
 	if (err)
 		stop_fail(&vm->stop, err, "starting a thread");
 	return started;

@@ -104,7 +104,7 @@ class Signals(VmTest):
 class Reports(VmTest):
     def test_steps_are_in_order(self):
         report = self.vm("--kernel", bare("markers")).report
-        steps = ["create", "vm", "kernel", "devices", "vcpus", "run", "init", "application",
+        steps = ["create", "vm", "devices", "vcpus", "kernel", "run", "init", "application",
                  "ready", "exit"]
         self.assertEqual(list(report["step_ns"]), steps)
         stamps = list(report["step_ns"].values())

@@ -142,9 +142,9 @@ struct lupine_exit {
 enum lupine_step {
 	LUPINE_STEP_CREATE, /* lupine_vm_create() entered */
 	LUPINE_STEP_VM, /* KVM's VM and the guest's memory exist */
-	LUPINE_STEP_KERNEL, /* the kernel is loaded */
 	LUPINE_STEP_DEVICES, /* disks and nets are open and attached */
-	LUPINE_STEP_VCPUS, /* boot parameters and vCPUs are ready */
+	LUPINE_STEP_VCPUS, /* vCPUs are made */
+	LUPINE_STEP_KERNEL, /* the kernel, loaded meanwhile, and its boot parameters are in place */
 	LUPINE_STEP_RUN, /* threads are up and sandboxed: first KVM_RUN, the kernel's entry */
 	LUPINE_STEP_INIT, /* init's first instructions (marker 1) */
 	LUPINE_STEP_APPLICATION, /* init is about to execute the application (marker 2) */
