@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "mem.h"
 
 /* The forward half of the size contract in lupine.h: unknown fields must be unset. */
 static bool tail_is_zero(const struct lupine_config *given)
@@ -22,6 +23,10 @@ static int check_memory(const struct lupine_config *config, struct lupine_error 
 	if (config->memory % 4096)
 		return error_set(error, LUPINE_ERROR_CONFIG, -EINVAL,
 				 "memory of %llu bytes is not a multiple of 4096",
+				 (unsigned long long)config->memory);
+	if (config->hugetlb && config->memory % MEM_HUGE_PAGE)
+		return error_set(error, LUPINE_ERROR_CONFIG, -EINVAL,
+				 "memory of %llu bytes is not a multiple of the huge page of 2 MiB",
 				 (unsigned long long)config->memory);
 	if (config->memory > CONFIG_MEMORY_MAX)
 		return error_set(error, LUPINE_ERROR_CONFIG, -EINVAL,

@@ -94,6 +94,11 @@ static void check_huge_pages(const struct findings *to)
 		to->found(to->context, false,
 			  "transparent huge pages are off: a guest's memory faults in 4 KiB at a "
 			  "time: echo madvise > /sys/kernel/mm/transparent_hugepage/enabled");
+	if (read_text("/proc/sys/vm/nr_hugepages", text, sizeof(text)) && text[0] == '0')
+		to->found(to->context, false,
+			  "no huge pages are reserved: --mem SIZE,hugetlb would clear a guest's "
+			  "memory once where init_on_alloc has it cleared twice, and never find it "
+			  "fragmented: sysctl vm.nr_hugepages=N, of 2 MiB each");
 }
 
 int lupine_host_check(void (*found)(void *context, bool fatal, const char *line), void *context)

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #define MEM_LOW_MAX   0xc0000000ull /* 3 GiB: where the MMIO gap begins */
+#define MEM_HUGE_PAGE 0x200000ull
 #define MEM_HIGH_BASE 0x100000000ull /* 4 GiB: where RAM goes on */
 
 struct mem_region {
@@ -29,6 +30,11 @@ struct guest_mem {
 
 /* Maps @size bytes (a multiple of 4096) of zeroed, unreserved memory. -errno. */
 int mem_create(struct guest_mem *mem, uint64_t size);
+/*
+ * The same (a multiple of MEM_HUGE_PAGE) of the host's reserved huge pages (vm.nr_hugepages), which
+ * are this guest's alone from here on; -ENOMEM when too few are free.
+ */
+int mem_create_hugetlb(struct guest_mem *mem, uint64_t size);
 void mem_destroy(struct guest_mem *mem);
 
 /*

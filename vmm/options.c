@@ -27,7 +27,8 @@ const char options_help[] =
 	"  --net tap=NAME[,mac=MAC]  network card on a tap of this host (eth0, eth1, ...)\n"
 	"    socket=PATH or fd=N   instead of tap=: passt's socket; an open tap or stream socket\n"
 	"    ,mtu=N ,queues=N ,bps=SIZE ,pps=N  limits are for each direction\n"
-	"  --mem SIZE            guest memory: bytes, or with K, M, G (128M)\n"
+	"  --mem SIZE[,hugetlb]  guest memory: bytes, or with K, M, G (128M); from the host's\n"
+	"                        reserved huge pages (vm.nr_hugepages)\n"
 	"  --cpus N              virtual CPUs, 1 to 16 (1)\n"
 	"  --cmdline TEXT        added to the kernel's command line\n"
 	"  --console stdio|null|file:FILE  where COM1 goes (stdio)\n"
@@ -92,8 +93,14 @@ int options_parse_size(const char *text, uint64_t *size)
 static int parse_memory(const struct parser *p, const char *text)
 {
 	uint64_t *memory = &p->options->config.memory;
+	const char *more = strchrnul(text, ',');
+	char size[32];
 
-	if (options_parse_size(text, memory) < 0)
+	p->options->config.hugetlb = strcmp(more, ",hugetlb") == 0;
+	if (*more && !p->options->config.hugetlb)
+		return refuse(p, "--mem %s: only hugetlb may follow the size", text);
+	const int length = snprintf(size, sizeof(size), "%.*s", (int)(more - text), text);
+	if (length >= (int)sizeof(size) || options_parse_size(size, memory) < 0)
 		return refuse(p, "--mem %s: not a size: give bytes, or a number with K, M or G",
 			      text);
 	if (!*memory)

@@ -71,9 +71,9 @@ int print_report_text(FILE *file, const struct lupine_report *report, const stru
 			fprintf(file, " %s %llu", report->counters[i].name,
 				(unsigned long long)report->counters[i].value);
 	fprintf(file,
-		"\nmemory: monitor %llu KiB at its peak, guest %llu KiB\n"
+		"\nmemory: monitor %llu KiB (%llu of them its own), guest %llu KiB\n"
 		"end: %s, status %u\n",
-		(unsigned long long)report->peak_rss >> 10,
+		(unsigned long long)report->rss >> 10, (unsigned long long)report->anonymous >> 10,
 		(unsigned long long)report->guest_rss >> 10, reason_name(end->reason), end->status);
 	return fflush(file) || ferror(file) ? -EIO : 0;
 }
@@ -110,7 +110,8 @@ int print_report_json(FILE *file, const struct lupine_report *report, const stru
 	json_object_object_add(root, "step_ns", at);
 	json_object_object_add(root, "exits", exits);
 	json_object_object_add(root, "kvm", counters);
-	json_object_object_add(root, "monitor_peak_rss", number(report->peak_rss));
+	json_object_object_add(root, "monitor_rss", number(report->rss));
+	json_object_object_add(root, "monitor_anonymous", number(report->anonymous));
 	json_object_object_add(root, "guest_rss", number(report->guest_rss));
 	json_object_object_add(root, "end", json_object_new_string(reason_name(end->reason)));
 	json_object_object_add(root, "status", json_object_new_int(end->status));

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -57,15 +56,14 @@ static bool within_guest(const struct guest_mem *mem, uint64_t address)
 }
 
 /*
- * The guest's share of the resident set is what smaps shows inside of its mappings; it only grows,
- * so the peak of the rest is at most the process's peak less that.
+ * What smaps shows inside of the guest's mappings, and outside of them. getrusage(2) would give a
+ * peak, but counts what the program that executed this one had.
  */
 void report_memory(const struct report *report, const struct guest_mem *mem,
 		   struct lupine_report *out)
 {
 	char line[256];
 	bool guest = false;
-	struct rusage usage;
 	FILE *smaps = report->smaps_fd < 0 ? NULL : fdopen(dup(report->smaps_fd), "r");
 
 	if (!smaps)
@@ -75,15 +73,14 @@ void report_memory(const struct report *report, const struct guest_mem *mem,
 
 		if (sscanf(line, "%llx-%llx ", &from, &to) == 2)
 			guest = within_guest(mem, from);
-		else if (guest && sscanf(line, "Rss: %llu kB", &kib) == 1)
-			out->guest_rss += kib << 10;
+		else if (sscanf(line, "Rss: %llu kB", &kib) == 1)
+			*(guest ? &out->guest_rss : &out->rss) += kib << 10;
+		else if (!guest && sscanf(line, "Anonymous: %llu kB", &kib) == 1)
+			out->anonymous += kib << 10;
+		else if (guest && sscanf(line, "Private_Hugetlb: %llu kB", &kib) == 1)
+			out->guest_rss += kib << 10; /* Rss leaves these out */
 	}
 	fclose(smaps);
-	if (getrusage(RUSAGE_SELF, &usage) == 0) {
-		const uint64_t peak = (uint64_t)usage.ru_maxrss << 10;
-
-		out->peak_rss = peak > out->guest_rss ? peak - out->guest_rss : 0;
-	}
 }
 
 void report_steps(const struct report *report, struct lupine_report *out)

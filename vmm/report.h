@@ -25,7 +25,7 @@ void report_stamp(struct report *report, enum lupine_step step);
 
 /* -errno. To be called before the sandbox, where report_memory() is wanted. */
 int report_open_memory(struct report *report);
-/* Sets peak_rss and guest_rss of @out; leaves 0 what cannot be read. */
+/* Sets rss, anonymous and guest_rss of @out; leaves 0 what cannot be read. */
 void report_memory(const struct report *report, const struct guest_mem *mem,
 		   struct lupine_report *out);
 /* Copies the steps. */

@@ -22,6 +22,12 @@
 
 static int memory_error(const struct lupine_vm *vm, int err, struct lupine_error *error)
 {
+	if (vm->config.hugetlb)
+		return error_set(
+			error, LUPINE_ERROR_MEMORY, err,
+			"memory of %llu huge pages of 2 MiB: the host has too few free: %s: "
+			"reserve more by sysctl vm.nr_hugepages, or go without hugetlb",
+			(unsigned long long)(vm->config.memory / MEM_HUGE_PAGE), strerror(-err));
 	return error_set(error, LUPINE_ERROR_MEMORY, err,
 			 "memory of %llu bytes: the host does not give it: %s",
 			 (unsigned long long)vm->config.memory, strerror(-err));
@@ -323,7 +329,8 @@ static int create(struct lupine_vm *vm, struct lupine_error *error)
 		return error_set(error, LUPINE_ERROR_HOST, err, "eventfd: %s", strerror(-err));
 	if (vm->config.measure)
 		(void)report_open_memory(&vm->report); /* without /proc the report has no memory */
-	err = mem_create(&vm->mem, vm->config.memory);
+	err = vm->config.hugetlb ? mem_create_hugetlb(&vm->mem, vm->config.memory)
+				 : mem_create(&vm->mem, vm->config.memory);
 	if (err)
 		return memory_error(vm, err, error);
 	err = kernel_loader_start(&loader, vm->config.kernel, !vm->config.enter_bzimage, &vm->mem,

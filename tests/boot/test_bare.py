@@ -3,6 +3,7 @@
 
 import json
 import os
+import pathlib
 import resource
 import signal
 import subprocess
@@ -114,7 +115,18 @@ class Reports(VmTest):
         self.assertEqual(report["exits"]["io_other"], 4)
         self.assertGreaterEqual(report["kvm"]["exits"], 4)
         self.assertGreater(report["guest_rss"], 0)
-        self.assertGreater(report["monitor_peak_rss"], 0)
+        self.assertGreater(report["monitor_anonymous"], 0)
+        self.assertGreater(report["monitor_rss"], report["monitor_anonymous"])
+
+    def test_memory_of_huge_pages(self):
+        reserved = pathlib.Path("/proc/sys/vm/nr_hugepages")
+        before = reserved.read_text()
+        reserved.write_text(str(int(before) + 16))
+        self.addCleanup(reserved.write_text, before)
+        report = self.vm("--kernel", bare("markers"), "--mem", "32M,hugetlb").report
+        self.assertEqual(report["guest_rss"] % (2 << 20), 0)
+        self.assertGreater(report["guest_rss"], 0)
+        self.assertLess(report["monitor_rss"], 2 << 20)
 
     def test_firecrackers_boot_timer(self):
         report = self.vm("--kernel", bare("boot_timer")).report

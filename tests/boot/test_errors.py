@@ -39,6 +39,9 @@ class Options(VmTest):
             ("--mem 99999999999T", (*kernel, "--mem", "99999999999T")),
             ("not a multiple of 4096", (*kernel, "--mem", "33554433")),
             ("1 TiB", (*kernel, "--mem", "1025G")),
+            ("only hugetlb", (*kernel, "--mem", "128M,huge")),
+            ("--mem ,hugetlb", (*kernel, "--mem", ",hugetlb")),
+            ("huge page of 2 MiB", (*kernel, "--mem", "33M,hugetlb")),
             ("--cpus 0", (*kernel, "--cpus", "0")),
             ("--cpus 17", (*kernel, "--cpus", "17")),
             ("--cpus two", (*kernel, "--cpus", "two")),
@@ -105,6 +108,10 @@ class Kernels(VmTest):
     def test_memory_too_small(self):
         self.refused(MEMORY, "memory", "--kernel", bare("exit_42"), "--mem", "8M")
         self.refused(MEMORY, "memory", "--kernel", bare("exit_42"), "--mem", "4K")
+
+    def test_no_huge_pages_reserved(self):
+        self.refused(MEMORY, "vm.nr_hugepages", "--kernel", bare("exit_42"), "--mem",
+                     "900G,hugetlb")
 
     def test_no_permission_on_kvm(self):
         mode = os.stat("/dev/kvm").st_mode

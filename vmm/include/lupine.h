@@ -74,6 +74,8 @@ struct lupine_config {
 	/* Added to what the monitor gives (console=, root=, panic=, devices); NULL: nothing. */
 	const char *cmdline;
 	uint64_t memory; /* guest RAM, a multiple of 4096; 0: 128 MiB */
+	/* All of it, a multiple of 2 MiB, from the host's reserved huge pages (vm.nr_hugepages). */
+	bool hugetlb;
 	unsigned int cpus; /* 1 to LUPINE_MAX_CPUS; 0: 1 */
 
 	const struct lupine_disk *disks; /* vda, vdb, ... */
@@ -176,7 +178,9 @@ struct lupine_report {
 	uint64_t exits[LUPINE_KINDS];
 	const char *kernel_format; /* "ELF", "bzImage (zstd payload)", ...; static */
 	/* With config.measure, else 0: */
-	uint64_t peak_rss; /* of the process, guest memory not counted */
+	uint64_t rss; /* resident now of the process, guest memory not counted */
+	uint64_t anonymous; /* of that, what is this process's own: not pages of its program's file
+			     */
 	uint64_t guest_rss; /* guest memory the host has given */
 	unsigned int nr_counters;
 	struct lupine_kvm_counter counters[64];
