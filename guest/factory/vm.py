@@ -27,6 +27,8 @@ def tap():
     run(["ip", "tuntap", "add", "dev", name, "mode", "tap", "vnet_hdr"], what, PROBE)
     try:
         run(["ip", "address", "add", f"{host}/30", "dev", name], what, PROBE)
+        # A guest that does not know its address yet is asked for it again at once, not in a second.
+        Path(f"/proc/sys/net/ipv4/neigh/{name}/retrans_time_ms").write_text("10")
         run(["ip", "link", "set", name, "up"], what, PROBE)
         yield name, host, guest
     finally:

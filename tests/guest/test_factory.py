@@ -144,12 +144,18 @@ class SurvivalTest(FactoryTest):
     def setUpClass(cls):
         cls.tree = source.prepare()
 
-    def configure(self, text):
-        symbols = kconfig.read_fragment(kconfig.fragment_path("base"))
+    def configure(self, text, names=("base",)):
+        symbols = kconfig.merge(names)
         symbols.update(kconfig.read_fragment(self.file("x.config", text)))
         build = self.folder / "build"
-        build.mkdir()
+        build.mkdir(exist_ok=True)
         return kconfig.configure(self.tree, build, symbols, ["make", "-s", f"O={build}", "ARCH=x86"])
+
+    def test_every_committed_set_survives(self):
+        sets = {tuple(manifest.load(name).kernel.get("fragments", [])) for name in manifest.names()}
+        for names in sorted(sets | {("net", "general"), ("smp", "debug"), ("tiny",), ("kml",), ("microvm",)}):
+            with self.subTest(names=names):
+                self.configure("", names if names == ("microvm",) else ("base", *names))
 
     def test_what_does_not_survive_is_named_with_its_reason(self):
         with self.assertRaises(base.GuestError) as caught:
