@@ -29,7 +29,8 @@ def hardware_kvm():
 
 def build(folder):
     """The launcher and the floor probe, made anew each time: it takes a second."""
-    sources = {"launch": ["launch.c", "launch_memory.c", "launch_profile.c"], "floor": ["floor.c"]}
+    sources = {"launch": ["launch.c", "launch_memory.c", "launch_profile.c"], "floor": ["floor.c"],
+               "density": ["density.c"]}
     for program, files in sources.items():
         flags = [f"-Wl,-Ttext-segment={LAUNCH_BASE:#x}"] if program == "launch" else []
         command = [os.environ.get("CC", "cc"), *CFLAGS, *flags, "-o", os.path.join(folder, program),
@@ -57,12 +58,12 @@ def tap_lines(taps, count):
             yield f"ip link set {tap} up"
 
 
-def script(folder, files, taps, count, in_rig, before=()):
-    """What is run, as root: taps, and in the rig a root of memory alone, because a look at a file
+def script(folder, files, taps, count, in_rig, before=(), words=None):
+    """What is run, as root: taps and the launcher or @words, and in the rig a root of memory alone, because a look at a file
     that L1 has from this host waits in real time."""
     lines = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", *tap_lines(taps, count),
              *(before if in_rig else ())]
-    launch = shlex.join([f"{folder}/launch", f"{folder}/plan", f"{folder}/results"])
+    launch = shlex.join(words or [f"{folder}/launch", f"{folder}/plan", f"{folder}/results"])
     if not in_rig:
         lines += [launch, "status=$?",
                   *(f"ip link del {t.replace('%d', str(i))}" for t in taps for i in range(count)),
@@ -99,24 +100,28 @@ class Host:
         return [RIG, "--icount", "--mem", str(mem), "--out", f"{self.folder}/results", *options,
                 "sh", f"{self.folder}/script"]
 
-    def prepare(self, plan, files, taps, count, before=()):
+    def prepare(self, plan, files, taps, count, before=(), words=None):
         with open(f"{self.folder}/plan", "w", encoding="utf-8") as f:
             f.write(plan)
         files = dict.fromkeys([*files, f"{self.folder}/launch", f"{self.folder}/plan"])
         with open(f"{self.folder}/script", "w", encoding="utf-8") as f:
-            f.write(script(self.folder, files, taps, count, self.in_rig, before))
+            f.write(script(self.folder, files, taps, count, self.in_rig, before, words))
 
     def run(self, plan, files, taps=(), count=1, mem=2048, before=()):
         """The groups the plan's runs left. @mem: MiB of the rig's machine, @before: what to do in it."""
         self.prepare(plan, files, taps, count, before)
+        self.execute(mem)
+        with open(f"{self.folder}/results", encoding="utf-8", errors="replace") as f:
+            return results.parse(f)
+
+    def execute(self, mem):
+        """Runs what was prepared; its results are in the folder then."""
         command = self.rig_command(mem) if self.in_rig else ["sh", f"{self.folder}/script"]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                               check=False)
         if done.returncode:
             raise HostError((done.stderr or done.stdout).strip() or
                             f"{command[0]}: status {done.returncode}")
-        with open(f"{self.folder}/results", encoding="utf-8", errors="replace") as f:
-            return results.parse(f)
 
 
 def workspace():

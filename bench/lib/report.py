@@ -171,6 +171,7 @@ def exits_text(results, name_of=None):
         if name_of:
             yield f"{name}: by the guest's function: " + ", ".join(
                 f"{function} ({why}) {n}" for function, why, n in by_function(x, name_of)[:30])
+        yield f"{name}: halts until init: {len(x['halts']) or 'none'}"
         for at, spent, rip, waker in x["halts"]:
             yield f"{name}: halted at {at / 1e6:.3f} for {spent / 1e6:.3f}, rip {rip}, then {waker}"
     for name, result in results.items():

@@ -7,7 +7,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "..", "bench"))
-from lib import check, kernel_file, phases, plan, report, results, stats  # noqa: E402
+from lib import check, density, kernel_file, phases, plan, report, results, stats  # noqa: E402
 
 IMAGE = (0x200000, 0x800000)
 
@@ -95,6 +95,15 @@ class Results(unittest.TestCase):
         self.assertIn(["mmio 0xd0001000", "0x200100", 1], x["places"])
         self.assertEqual(sum(n for _, _, n in x["places"]), x["total"])
 
+    def test_every_halt_is_listed_or_none(self):
+        group, run = one()
+        halted = {"exits": phases.exits(group, run).as_dict()}
+        lines = list(report.exits_text({"vm": halted}))
+        self.assertIn("vm: halts until init: 1", lines)
+        self.assertTrue(lines[-1].endswith("rip 0xffffffff81000010, then set_irq: gsi 5 level 1 source 0"))
+        halted["exits"]["halts"] = []
+        self.assertIn("vm: halts until init: none", list(report.exits_text({"vm": halted})))
+
     def test_cost_of_switch_is_the_shortest_period(self):
         self.assertEqual(phases.cost_of_switch(one()[0]), 200)
 
@@ -142,6 +151,24 @@ class Results(unittest.TestCase):
                               "s20000-21000 rw-p 0 00:00 0\nsRss:      4 kB\n")
         group, = results.parse(text.splitlines(True))
         self.assertEqual(phases.memory(group), (4096, 8192))
+
+
+class Density(unittest.TestCase):
+    LINES = ["before MemFree:   9000 kB\n", "before Slab: 100 kB\n", "guest 0 1000 10 11\n",
+             "guest 1 2000 12 1000000000\n", "after MemFree: 5000 kB\n", "after Slab: 140 kB\n",
+             "rollup 00400000-7fff rollup\n", "rollup Rss:  30 kB\n", "rollup Rss:  50 kB\n"]
+
+    def test_each_guest_has_its_part(self):
+        f = density.figures(*density.read(self.LINES))
+        self.assertEqual((f["count"], f["init"]["max"], f["application"]["p99"]), (2, 12, 1000000000))
+        self.assertEqual((f["host_kib"], f["host_kib_by_kind"], f["process_kib"]),
+                         (4000, {"Slab": 40}, {"Rss": 40}))
+        self.assertAlmostEqual(f["per_second"], 2, places=3)
+
+    def test_a_cut_result_is_refused(self):
+        for cut in 0, 4:
+            with self.assertRaises(results.ResultError):
+                density.read(self.LINES[:cut])
 
 
 class Plan(unittest.TestCase):

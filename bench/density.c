@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+// density COUNT RESULTS PROGRAM ARGUMENT...: starts a program COUNT times, each when the guest of
+// the one before is about to execute its application (a write of 2 to port 0xf5), leaves all of
+// them running, and writes what each took and what memory the host has left. "%d" in an argument is
+// the index. Ends them at the end.
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "launch.h"
+
+enum { MAX_GUESTS = 1000, MAX_ARGS = 128, SECONDS = 120 };
+
+static pid_t guests[MAX_GUESTS];
+static int nr_guests;
+
+static void end_all(void)
+{
+	for (int i = 0; i < nr_guests; i++)
+		kill(guests[i], SIGKILL);
+	while (wait(NULL) > 0)
+		;
+}
+
+void die(const char *what)
+{
+	fprintf(stderr, "density: %s: %s\n", what, strerror(errno));
+	end_all();
+	exit(1);
+}
+
+static void too_late(int signal)
+{
+	static const char text[] = "density: a guest did not come up in time\n";
+
+	(void)signal;
+	(void)!write(2, text, sizeof(text) - 1);
+	for (int i = 0; i < nr_guests; i++)
+		kill(guests[i], SIGKILL);
+	_exit(1);
+}
+
+void copy_lines(FILE *out, const char *path, const char *prefix)
+{
+	char line[512];
+	FILE *in = fopen(path, "re");
+
+	if (!in)
+		return;
+	while (fgets(line, sizeof(line), in))
+		fprintf(out, "%s%s", prefix, line);
+	fclose(in);
+}
+
+static void set(const char *file, const char *text)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), TRACEFS "/%s", file);
+	const int fd = open(path, O_WRONLY | O_TRUNC);
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		die(path);
+	close(fd);
+}
+
+static unsigned long long now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (unsigned long long)t.tv_sec * 1000000000u + (unsigned long long)t.tv_nsec;
+}
+
+static pid_t start(char **from, int index)
+{
+	static char text[MAX_ARGS][512];
+	char *args[MAX_ARGS + 1];
+	int i = 0;
+
+	for (; from[i] && i < MAX_ARGS; i++) {
+		const char *mark = strstr(from[i], "%d");
+
+		args[i] = from[i];
+		if (mark) {
+			snprintf(text[i], sizeof(text[i]), "%.*s%d%s", (int)(mark - from[i]),
+				 from[i], index, mark + 2);
+			args[i] = text[i];
+		}
+	}
+	args[i] = NULL;
+	const pid_t pid = vfork();
+	if (pid < 0)
+		die("vfork");
+	if (!pid) {
+		execv(args[0], args);
+		_exit(127);
+	}
+	return pid;
+}
+
+// Reads the trace up to a guest's mark; the events of all who ran before are read already.
+static void wait_for(FILE *trace, const char *mark)
+{
+	static char line[1024];
+
+	while (fgets(line, sizeof(line), trace))
+		if (strstr(line, mark))
+			return;
+	die("trace_pipe");
+}
+
+int main(int argc, char **argv)
+{
+	const int count = argc > 3 ? atoi(argv[1]) : 0;
+
+	if (count < 2 || count > MAX_GUESTS) {
+		fprintf(stderr, "usage: density COUNT RESULTS PROGRAM ARGUMENT...\n");
+		return 2;
+	}
+	if (access(TRACEFS "/trace", F_OK) && mount("tracefs", TRACEFS, "tracefs", 0, NULL))
+		die("tracefs");
+	set("events/enable", "0");
+	set("trace", "");
+	set("trace_clock", "mono");
+	set("events/kvm/kvm_pio/filter", "port==0xf5");
+	set("events/kvm/kvm_pio/enable", "1");
+	set("tracing_on", "1");
+	FILE *out = fopen(argv[2], "we"), *trace = fopen(TRACEFS "/trace_pipe", "re");
+	if (!out || !trace)
+		die(out ? "trace_pipe" : argv[2]);
+	signal(SIGALRM, too_late);
+
+	// A first one, for the host's caches, is not counted, and goes again.
+	for (int i = -1; i < count; i++) {
+		alarm(SECONDS);
+		const unsigned long long begin = now();
+		guests[nr_guests++] = start(argv + 3, i < 0 ? count : i);
+		wait_for(trace, "val 0x1");
+		const unsigned long long init = now();
+		wait_for(trace, "val 0x2");
+		const unsigned long long application = now();
+		if (i < 0) {
+			end_all();
+			nr_guests = 0;
+		} else {
+			fprintf(out, "guest %d %llu %llu %llu\n", i, begin, init - begin,
+				application - begin);
+		}
+		// What the others add to the first: no memory of before is given back meanwhile.
+		if (i == 0)
+			copy_lines(out, "/proc/meminfo", "before ");
+	}
+	alarm(0);
+	copy_lines(out, "/proc/meminfo", "after ");
+	for (int i = 0; i < count; i++) {
+		char path[64];
+
+		snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", (int)guests[i]);
+		copy_lines(out, path, "rollup ");
+	}
+	end_all();
+	return fclose(out) ? 1 : 0;
+}
