@@ -172,6 +172,9 @@ static void write_locked(struct serial *serial, uint32_t port_offset, uint8_t va
 			break;
 		}
 		transmit(serial, value);
+		/* An interrupt that waits to be identified speaks for all bytes until then. */
+		if (serial->line && serial->thr_empty_pending)
+			break;
 		serial->thr_empty_pending = true;
 		drop_line(serial);
 		break;

@@ -76,7 +76,12 @@ static void transmitter_interrupts(void **state)
 	for (int i = 0; i < 3; i++) {
 		serial_write(f->serial, UART_TX, 'x');
 		assert_int_equal(interrupts(f), 1);
+		serial_write(f->serial, UART_TX, 'y'); /* the one that waits is for this, too */
+		assert_int_equal(interrupts(f), 0);
+		assert_int_equal(serial_read(f->serial, UART_IIR), UART_IIR_THRI);
 	}
+	serial_write(f->serial, UART_TX, 'z');
+	assert_int_equal(interrupts(f), 1);
 	serial_write(f->serial, UART_IER, 0);
 	assert_int_equal(serial_read(f->serial, UART_IIR), UART_IIR_NO_INT);
 }
