@@ -10,6 +10,7 @@
 //   run MODE COUNT NAME                              run MODE INDEX NAME
 //   set FILE TEXT   (tracefs; before the run)        stamp WHAT TSC, count WHAT N
 //   arg TEXT        ("%d" is the index)              tT: trace, sT: smaps, eT: standard error
+//   ask TAP ADDRESS PORT HEX   (ends it when the application at ADDRESS answers these bytes)
 //   go TIMEOUT
 #include <errno.h>
 #include <fcntl.h>
@@ -32,6 +33,7 @@ enum { MAX_ARGS = 128, MAX_SETS = 64, MAX_GROUP = 256, LINE = 8192 };
 struct plan {
 	char mode[16], name[64];
 	int count, nr_args, nr_sets;
+	struct ask ask; // of port 0: nothing is asked
 	char *args[MAX_ARGS + 1], *sets[MAX_SETS];
 };
 
@@ -188,6 +190,21 @@ static void put_end(FILE *out, const struct plan *plan, int index, pid_t pid, ui
 	copy_lines(out, log, "e");
 }
 
+static bool parse_ask(const char *words, struct ask *ask)
+{
+	char hex[sizeof(ask->text) * 2];
+
+	if (sscanf(words, "%15s %15s %d %511s", ask->tap, ask->address, &ask->port, hex) != 4 ||
+	    ask->port < 1 || ask->port > 65535)
+		return false;
+	for (ask->length = 0; hex[2 * ask->length]; ask->length++)
+		if (sscanf(hex + 2 * ask->length, "%2hhx",
+			   (unsigned char *)&ask->text[ask->length]) != 1 ||
+		    !hex[2 * ask->length + 1])
+			return false;
+	return ask->length > 0;
+}
+
 static void run(const struct plan *plan, unsigned int timeout, FILE *out)
 {
 	static uint64_t started[MAX_GROUP], ended[MAX_GROUP];
@@ -208,9 +225,13 @@ static void run(const struct plan *plan, unsigned int timeout, FILE *out)
 	if (!strcmp(plan->mode, "profile"))
 		profile_wait("begin");
 	apply(strcmp(plan->mode, "profile") ? "tracing_on 1" : "tracing_on 0");
+	if (plan->ask.port)
+		ask_begin(&plan->ask);
 	alarm(timeout);
 	for (int i = 0; i < plan->count; i++)
 		start(plan, i, &started[i]);
+	if (plan->ask.port)
+		ask_about(running[0]);
 	memcpy(pids, running, sizeof(pids));
 	for (int left = plan->count; left; left--) {
 		struct rusage used;
@@ -223,6 +244,10 @@ static void run(const struct plan *plan, unsigned int timeout, FILE *out)
 
 		if (pid < 0)
 			die("wait4");
+		if (ask_is(pid)) {
+			left++;
+			continue;
+		}
 		while (i < plan->count && pids[i] != pid)
 			i++;
 		if (i == plan->count) {
@@ -235,12 +260,15 @@ static void run(const struct plan *plan, unsigned int timeout, FILE *out)
 		usage[i] = used;
 	}
 	alarm(0);
+	const uint64_t answered = plan->ask.port ? ask_end() : 0;
 	apply("tracing_on 0");
 	if (!strcmp(plan->mode, "profile"))
 		profile_wait("end");
 	stamp_clock(out);
 	for (int i = 0; i < plan->count; i++)
 		put_end(out, plan, i, pids[i], started[i], ended[i], status[i], &usage[i]);
+	if (answered)
+		put(out, "stamp answer", answered);
 	copy_lines(out, TRACEFS "/trace", "t");
 	fprintf(out, "done\n");
 }
@@ -251,6 +279,7 @@ static void forget(struct plan *plan)
 		free(plan->args[--plan->nr_args]);
 	while (plan->nr_sets)
 		free(plan->sets[--plan->nr_sets]);
+	plan->ask.port = 0;
 }
 
 int main(int argc, char **argv)
@@ -283,6 +312,9 @@ int main(int argc, char **argv)
 		} else if (!strncmp(line, "arg ", 4) && plan.nr_args < MAX_ARGS) {
 			plan.args[plan.nr_args++] = strdup(line + 4);
 			plan.args[plan.nr_args] = NULL;
+		} else if (!strncmp(line, "ask ", 4) && plan.count == 1 &&
+			   parse_ask(line + 4, &plan.ask)) {
+			// it is in the plan
 		} else if (!strncmp(line, "go ", 3) && plan.nr_args) {
 			run(&plan, (unsigned int)atoi(line + 3), out);
 		} else {

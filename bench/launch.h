@@ -2,6 +2,9 @@
 #ifndef LAUNCH_H
 #define LAUNCH_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/types.h>
@@ -19,5 +22,18 @@ pid_t memory_follow(pid_t pid, int *status, struct rusage *usage, FILE *out);
 /* Mode "profile": tells who logs this machine's instructions that @what may happen, waits for
  * leave. */
 void profile_wait(const char *what);
+
+/* "ask": who asks the application, and ends the monitor when it answers. */
+struct ask {
+	char tap[16], address[16], text[256];
+	int port;
+	size_t length;
+};
+/* Starts the asker; it waits to be told which monitor. Call ask_end() once that has ended. */
+void ask_begin(const struct ask *ask);
+void ask_about(pid_t monitor);
+bool ask_is(pid_t pid);
+/* The time stamp of the answer, 0 if there was none. */
+uint64_t ask_end(void);
 
 #endif

@@ -29,7 +29,7 @@ def hardware_kvm():
 
 def build(folder):
     """The launcher and the floor probe, made anew each time: it takes a second."""
-    sources = {"launch": ["launch.c", "launch_memory.c", "launch_profile.c"], "floor": ["floor.c"],
+    sources = {"launch": ["launch.c", "launch_memory.c", "launch_profile.c", "launch_ask.c"], "floor": ["floor.c"],
                "density": ["density.c"]}
     for program, files in sources.items():
         flags = [f"-Wl,-Ttext-segment={LAUNCH_BASE:#x}"] if program == "launch" else []
@@ -47,7 +47,7 @@ def with_libraries(program):
     return [program, *found, *(["/etc/ld.so.cache"] if found else [])]
 
 
-def tap_lines(taps, count):
+def tap_lines(taps, count, address=None):
     """Taps carry nothing of this host's own: no addresses of IPv6, so no packets of it."""
     for name in taps:
         for i in range(count):
@@ -55,13 +55,15 @@ def tap_lines(taps, count):
             yield f"ip link del {tap} 2>/dev/null"
             yield f"ip tuntap add dev {tap} mode tap || exit 1"
             yield f"echo 1 >/proc/sys/net/ipv6/conf/{tap}/disable_ipv6 2>/dev/null"
+            if address:
+                yield f"ip address add {address} dev {tap} || exit 1"
             yield f"ip link set {tap} up"
 
 
-def script(folder, files, taps, count, in_rig, before=(), words=None):
+def script(folder, files, taps, count, in_rig, before=(), words=None, address=None):
     """What is run, as root: taps and the launcher or @words, and in the rig a root of memory alone, because a look at a file
     that L1 has from this host waits in real time."""
-    lines = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", *tap_lines(taps, count),
+    lines = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", *tap_lines(taps, count, address),
              *(before if in_rig else ())]
     launch = shlex.join(words or [f"{folder}/launch", f"{folder}/plan", f"{folder}/results"])
     if not in_rig:
@@ -100,16 +102,18 @@ class Host:
         return [RIG, "--icount", "--mem", str(mem), "--out", f"{self.folder}/results", *options,
                 "sh", f"{self.folder}/script"]
 
-    def prepare(self, plan, files, taps, count, before=(), words=None):
+    def prepare(self, plan, files, taps, count, before=(), words=None, address=None):
         with open(f"{self.folder}/plan", "w", encoding="utf-8") as f:
             f.write(plan)
         files = dict.fromkeys([*files, f"{self.folder}/launch", f"{self.folder}/plan"])
         with open(f"{self.folder}/script", "w", encoding="utf-8") as f:
-            f.write(script(self.folder, files, taps, count, self.in_rig, before, words))
+            f.write(script(self.folder, files, taps, count, self.in_rig, before, words,
+                           address))
 
-    def run(self, plan, files, taps=(), count=1, mem=2048, before=()):
-        """The groups the plan's runs left. @mem: MiB of the rig's machine, @before: what to do in it."""
-        self.prepare(plan, files, taps, count, before)
+    def run(self, plan, files, taps=(), count=1, mem=2048, before=(), address=None):
+        """The groups the plan's runs left. @mem: MiB of the rig's machine, @before: what to do in it,
+        @address: of this end of the taps."""
+        self.prepare(plan, files, taps, count, before, address=address)
         self.execute(mem)
         with open(f"{self.folder}/results", encoding="utf-8", errors="replace") as f:
             return results.parse(f)

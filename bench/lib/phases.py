@@ -52,6 +52,8 @@ def phases(group, run, image):
             name = "kernel"
         if name and name not in at:
             at[name] = group.nanoseconds(event.tsc) - start
+    if "answer" in run.stamps:
+        at["ready"] = group.nanoseconds(run.stamps["answer"]) - start
     at["end"] = group.nanoseconds(run.stamps["end"]) - start
     return {name: round(at[name]) for name in PHASES if name in at}
 

@@ -40,14 +40,17 @@ SETTINGS = {
 }
 
 
-def group(mode, name, command, count=1, timeout=60):
-    """One line a list item; @command's words may have a "%d", the index within the group."""
+def group(mode, name, command, count=1, timeout=60, ask=None):
+    """One line a list item; @command's words may have a "%d", the index within the group. @ask: who asks
+    the application, as (tap, address, port, bytes)."""
     for word in command:
         if "\n" in word:
             raise ValueError(f"{name}: an argument with a newline: {word!r}")
     settings = SETTINGS["group" if mode == "plain" and count > 1 else mode]
     return [f"run {mode} {count} {name}", *(f"set {s}" for s in [*CLEAN, *settings]),
-            *(f"arg {word}" for word in command), f"go {timeout}"]
+            *(f"arg {word}" for word in command),
+            *([f"ask {ask[0].replace('%d', '0')} {ask[1]} {ask[2]} {ask[3].hex()}"] if ask else []),
+            f"go {timeout}"]
 
 
 # "leave": the monitor has said all it has to say; what follows is the kernel closing its VM.
@@ -55,14 +58,14 @@ PREPARE = [f"buffer_size_kb {BUFFER_KIB}", "trace_clock x86-tsc",
            "?kprobe_events p:launch/leave do_group_exit"]
 
 
-def plan(commands, modes):
-    """@commands: {name: words}; @modes: [(mode, runs, count)]. Each mode is warmed up with a run
+def plan(commands, modes, asks=None):
+    """@commands: {name: words}; @modes: [(mode, runs, count)]; @asks: {name: as for group()}. Each mode is warmed up with a run
     of each that the reader drops (see drop_warm_up), then they take turns: A B A B."""
     lines, first = [], True
     for mode, runs, count in modes:
         for _ in range(runs + 1):
             for name, command in commands.items():
-                lines += group(mode, name, command, count)
+                lines += group(mode, name, command, count, ask=(asks or {}).get(name))
                 if first:
                     go = lines.index(f"arg {command[0]}")
                     lines[go:go] = [f"set {s}" for s in PREPARE]

@@ -22,12 +22,39 @@ def add_options(parser):
     add("--net", type=int, default=1, metavar="N", help="network cards, on taps (1)")
     add("--cmdline", default="rootfstype=erofs init=/lupine/init", help="(%(default)s)")
     add("--mem", type=int, default=128, metavar="MIB", help="guest memory (128)")
+    add("--ask", metavar="ADDRESS:PORT:BYTES",
+        help=r"the application's answer to these ends a run, e.g. 10.0.2.15:6379:PING\r\n")
     add("--cpus", type=int, default=1, help="vCPUs (1)")
     add("--vmm", action="append", metavar="NAME[=PATH]",
         help=f"of {', '.join(v.name for v in vmms.MONITORS)} (all that are found)")
 
 
+def parse_ask(text):
+    """(address, port, bytes)"""
+    words = text.split(":", 2)
+    if len(words) != 3 or not words[1].isdigit() or not words[2]:
+        raise host.HostError(f"--ask {text}: not ADDRESS:PORT:BYTES")
+    return words[0], int(words[1]), words[2].encode().decode("unicode_escape").encode("latin-1")
+
+
+def network(address):
+    """(the host's end, the guest's setting), both of one /24"""
+    gateway = address.rsplit(".", 1)[0] + ".1"
+    return f"{gateway}/24", f"lupine_net={address}/24,{gateway}"
+
+
+def asks(options, monitors, guest):
+    """{monitor's name: who asks its guest}, for a plan"""
+    if not options.ask:
+        return {}
+    return {n: (v.taps(guest)[0], *parse_ask(options.ask)) for n, v in monitors.items() if v.taps(guest)}
+
+
 def guest_of(options):
+    if options.ask:
+        if not options.net:
+            raise host.HostError("--ask: without a network card (--net 0) nobody can")
+        options.cmdline += " " + network(parse_ask(options.ask)[0])[1]
     stem = options.kernel.rsplit(".", 1)[0]
     near = {"bzimage": f"{stem}.bzImage", "pvh": f"{stem}.pvh"}
     for name, path in near.items():

@@ -7,7 +7,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "..", "bench"))
-from lib import check, density, kernel_file, phases, plan, report, results, stats  # noqa: E402
+from lib import check, density, host, kernel_file, phases, plan, report, results, session, stats  # noqa: E402
 
 IMAGE = (0x200000, 0x800000)
 
@@ -134,6 +134,10 @@ class Results(unittest.TestCase):
         run.counts["pid"] = 99
         self.assertNotIn("run", phases.phases(group, run, IMAGE))
 
+    def test_an_answer_is_the_applications(self):
+        group, run = one(RESULTS.replace("count status 0", "stamp answer 60000\ncount status 9"))
+        self.assertEqual(phases.phases(group, run, IMAGE)["ready"], 58000)
+
     def test_other_markers(self):
         def event(name, text):
             return results.Event(1, None, 0, name, text)
@@ -169,6 +173,20 @@ class Density(unittest.TestCase):
         for cut in 0, 4:
             with self.assertRaises(results.ResultError):
                 density.read(self.LINES[:cut])
+
+
+class Ask(unittest.TestCase):
+    def test_who_asks_what_is_in_the_plan(self):
+        self.assertEqual(session.parse_ask(r"10.0.2.15:6379:PING\r\n"), ("10.0.2.15", 6379, b"PING\r\n"))
+        lines = plan.group("plain", "vm", ["/vm"], ask=("vm0x%d", "10.0.2.15", 80, b"a\n"))
+        self.assertIn("ask vm0x0 10.0.2.15 80 610a", lines)
+        self.assertEqual(lines[-1], "go 60")
+        self.assertEqual(session.network("10.0.2.15"), ("10.0.2.1/24", "lupine_net=10.0.2.15/24,10.0.2.1"))
+
+    def test_what_cannot_be_asked_is_refused(self):
+        for text in "10.0.2.15:6379", "10.0.2.15:x:PING", "10.0.2.15:80:":
+            with self.assertRaises(host.HostError):
+                session.parse_ask(text)
 
 
 class Plan(unittest.TestCase):
