@@ -17,10 +17,11 @@
 struct rule {
 	int call;
 	const char *reason;
-	/* With has_argument: only where argument @index equals @value. */
+	/* With has_argument: only where argument @index, of it the bits of @mask (0: all), is
+	 * @value. */
 	int has_argument;
 	unsigned int index;
-	unsigned long value;
+	unsigned long value, mask;
 };
 
 /* The threads of a VM: vCPUs, which may serve their own queues, and the event loop. */
@@ -68,7 +69,7 @@ static const struct rule caller[] = {
 	{ SCMP_SYS(fstat), "the same" },
 	{ SCMP_SYS(lseek), "the same" },
 	{ SCMP_SYS(brk), "memory for the report" },
-	{ SCMP_SYS(mmap), "the same" },
+	{ SCMP_SYS(mmap), "the same: never for code", 1, 2, 0, PROT_EXEC },
 	{ SCMP_SYS(mremap), "the same" },
 	{ SCMP_SYS(rename), "a report file takes its name once it is whole" },
 	{ SCMP_SYS(unlink), "a report file that could not be written goes" },
@@ -90,9 +91,9 @@ static void allow(scmp_filter_ctx filter, const struct rule *rules, size_t count
 {
 	for (size_t i = 0; i < count; i++) {
 		const struct rule *r = &rules[i];
-		const struct scmp_arg_cmp compare = { .arg = r->index,
-						      .op = SCMP_CMP_EQ,
-						      .datum_a = r->value };
+		const struct scmp_arg_cmp compare =
+			r->mask ? SCMP_CMP64(r->index, SCMP_CMP_MASKED_EQ, r->mask, r->value)
+				: SCMP_CMP64(r->index, SCMP_CMP_EQ, r->value, 0);
 		const int err = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, r->call,
 						       r->has_argument ? 1 : 0, &compare);
 		if (err)

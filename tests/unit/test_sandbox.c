@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -34,6 +35,11 @@ static void connect_out(void)
 static void another_ioctl(void)
 {
 	(void)!ioctl(file, KVM_CREATE_VM, 0);
+}
+
+static void map_code(void)
+{
+	(void)!mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
 static void allowed(void)
@@ -71,7 +77,8 @@ static int outcome(enter_fn *enter, void (*call)(void))
 
 static void forbidden_calls_kill(void **state)
 {
-	void (*const calls[])(void) = { open_a_file, execute, connect_out, another_ioctl };
+	void (*const calls[])(void) = { open_a_file, execute, connect_out, another_ioctl,
+					map_code };
 
 	(void)state;
 	for (unsigned int way = 0; way < sizeof(ways) / sizeof(ways[0]); way++)
