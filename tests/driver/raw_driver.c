@@ -10,6 +10,8 @@
 #define SCRATCH 0x4000u /* of guest memory from DRIVER_DATA on, cleared for each input */
 #define ACTS	256u /* of an input */
 
+#define QUEUE_RESET 0x0c0u /* virtio 1.2, 4.2.2 */
+
 struct input {
 	const uint8_t *data;
 	size_t left;
@@ -54,20 +56,66 @@ static uint32_t take_length(struct input *in)
 	return kind;
 }
 
-static void act(struct driver *d, struct input *in)
+/* Reset, negotiation and queues as they should be, with features and a size that are anything. */
+static void start(struct driver *d, struct input *in)
+{
+	const uint64_t features = take(in, 8) | 1ull << VIRTIO_F_VERSION_1;
+	const uint32_t queue_size = 1u << (take(in, 1) % 9);
+
+	if (!driver_negotiate(d, features))
+		return;
+	for (unsigned int q = 0; q < d->device->nr_queues; q++)
+		driver_setup(d, q, queue_size);
+	driver_ok(d);
+}
+
+/* A chain as a right driver makes it, of segments and a first segment's bytes that are anything. */
+static void offer_chain(struct driver *d, unsigned int q, struct input *in)
+{
+	const uint8_t shape = (uint8_t)take(in, 1);
+	const unsigned int nr_out = shape % 4u, nr = nr_out + shape / 4u % 4u;
+	const unsigned int first = shape / 16u % 16u;
+	const bool indirect = d->queue[q].size < 16;
+	const uint64_t table = indirect ? DRIVER_DATA + 0x3800 : d->queue[q].desc;
+	const uint64_t content = DRIVER_DATA + first * 16u;
+
+	if (d->queue[q].size == 0 || nr == 0)
+		return;
+	for (unsigned int i = 0; i < nr; i++) {
+		const uint64_t address = i == 0 && nr_out > 0 ? content : take_address(in);
+		const uint32_t len = i == 0 && nr_out > 0 ? 16 : take_length(in);
+		const unsigned int index = (first + i) % 16u;
+
+		driver_desc(d, table, index, address, len,
+			    (uint16_t)((i >= nr_out ? VRING_DESC_F_WRITE : 0) |
+				       (i + 1 < nr ? VRING_DESC_F_NEXT : 0)),
+			    (uint16_t)((index + 1) % 16u));
+	}
+	if (nr_out > 0)
+		for (unsigned int i = 0; i < 16; i++)
+			*(uint8_t *)driver_at(d, content + i, 1) =
+				(uint8_t)(i % 8 < 2 ? take(in, 1) : 0);
+	if (indirect)
+		driver_desc(d, d->queue[q].desc, 0, table + first * 16, nr * 16,
+			    VRING_DESC_F_INDIRECT, 0);
+	driver_offer(d, q, (uint16_t)(indirect ? 0 : first));
+	driver_notify(d, q);
+}
+
+static void act(struct driver *d, struct input *in, raw_driver_host_fn *host)
 {
 	const uint8_t what = (uint8_t)take(in, 1);
 	const unsigned int q = (unsigned int)(take(in, 1) % d->device->nr_queues);
 	struct driver_queue *queue = &d->queue[q];
 	uint8_t bytes[8];
 
-	switch (what % 8) {
+	switch (what % 12) {
 	case 0: /* a descriptor of the ring */
 	case 1: /* or of a table in the scratch memory */
-		if (what % 8 == 0 && queue->size == 0)
+		if (what % 12 == 0 && queue->size == 0)
 			break;
 		{
-			const uint64_t table = what % 8 == 0 ? queue->desc : DRIVER_DATA + 0x3000;
+			const uint64_t table = what % 12 == 0 ? queue->desc : DRIVER_DATA + 0x3000;
 			const unsigned int index = (unsigned int)(take(in, 1) % 64);
 			const uint64_t address = take_address(in);
 			const uint32_t len = take_length(in);
@@ -110,25 +158,35 @@ static void act(struct driver *d, struct input *in)
 			mem_write(&d->mem, queue->avail + 2, &queue->avail_idx, 2);
 		}
 		break;
+	case 8:
+		offer_chain(d, q, in);
+		break;
+	case 9: /* one queue anew */
+		driver_set(d, VIRTIO_MMIO_QUEUE_SEL, q);
+		driver_set(d, QUEUE_RESET, 1);
+		driver_setup(d, q, 1u << (take(in, 1) % 9));
+		break;
+	case 10: /* all of it anew */
+		start(d, in);
+		break;
+	case 11:
+		if (host)
+			host(d, (uint8_t)take(in, 1));
+		driver_run(d);
+		break;
 	default:
 		break;
 	}
 }
 
-void raw_driver_run(struct driver *d, const uint8_t *data, size_t size)
+void raw_driver_run(struct driver *d, const uint8_t *data, size_t size, raw_driver_host_fn *host)
 {
 	struct input in = { data, size };
-	const uint64_t features = take(&in, 8) | 1ull << VIRTIO_F_VERSION_1;
-	const uint32_t queue_size = 1u << (take(&in, 1) % 9);
 
 	memset(driver_at(d, DRIVER_DATA, SCRATCH), 0, SCRATCH);
-	if (driver_negotiate(d, features)) {
-		for (unsigned int q = 0; q < d->device->nr_queues; q++)
-			driver_setup(d, q, queue_size);
-		driver_ok(d);
-	}
+	start(d, &in);
 	for (unsigned int i = 0; i < ACTS && in.left > 0; i++)
-		act(d, &in);
+		act(d, &in, host);
 	for (unsigned int q = 0; q < d->device->nr_queues; q++)
 		if (d->device->queues[q].in_flight > d->device->queues[q].size)
 			abort();

@@ -12,7 +12,12 @@
 
 #include "driver.h"
 
-/* Resets the device, then does what @data says. Aborts when a bound is broken. */
-void raw_driver_run(struct driver *driver, const uint8_t *data, size_t size);
+/* What happens on the host's side meanwhile: an act of the fuzzer's own. */
+typedef void raw_driver_host_fn(struct driver *driver, uint8_t what);
+
+/* Resets the device, then does what @data says. Aborts when a bound is broken. @host may be NULL.
+ */
+void raw_driver_run(struct driver *driver, const uint8_t *data, size_t size,
+		    raw_driver_host_fn *host);
 
 #endif
