@@ -4,9 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define BOUNCE	     65536u
+#define BOUNCE_ALIGN 4096u
 
 static int refuse(const char **why, const char *text, int err)
 {
@@ -46,13 +51,20 @@ static int find_blocks(struct blk_file *file, bool direct, const char **why)
 
 	file->logical_block = BLK_SECTOR;
 	file->physical_block = 4096;
+	file->memory_align = 1;
+	if (direct) {
+		file->memory_align = BLK_SECTOR;
+		file->bounce = aligned_alloc(BOUNCE_ALIGN, BOUNCE);
+		if (!file->bounce)
+			return refuse(why, "has no memory", -ENOMEM);
+	}
 	if (fstat(file->fd, &st) < 0)
 		return refuse(why, "cannot be examined", -errno);
 	if (S_ISBLK(st.st_mode)) {
 		if (ioctl(file->fd, BLKPBSZGET, &physical) == 0)
 			file->physical_block = physical;
 		if (direct && ioctl(file->fd, BLKSSZGET, &logical) == 0)
-			file->logical_block = (uint32_t)logical;
+			file->logical_block = file->memory_align = (uint32_t)logical;
 	} else if (direct) {
 		struct statx stx = { 0 };
 
@@ -64,6 +76,7 @@ static int find_blocks(struct blk_file *file, bool direct, const char **why)
 					      -EINVAL);
 			if (stx.stx_dio_offset_align > BLK_SECTOR)
 				file->logical_block = stx.stx_dio_offset_align;
+			file->memory_align = stx.stx_dio_mem_align;
 		}
 	}
 	if (file->physical_block < file->logical_block)
@@ -132,10 +145,11 @@ void blk_file_close(struct blk_file *file)
 {
 	close(file->fd);
 	file->fd = -1;
+	free(file->bounce);
+	file->bounce = NULL;
 }
 
-/* Drops the first @n bytes. */
-static void advance(struct iovec **iov, unsigned int *nr, size_t n)
+void blk_file_advance(struct iovec **iov, unsigned int *nr, size_t n)
 {
 	while (*nr > 0 && n >= (*iov)->iov_len) {
 		n -= (*iov)->iov_len;
@@ -162,20 +176,77 @@ static int transfer(int fd, struct iovec *iov, unsigned int nr, uint64_t offset,
 		if (n == 0)
 			return -EIO; /* the file was truncated under us */
 		offset += (uint64_t)n;
-		advance(&iov, &nr, (size_t)n);
+		blk_file_advance(&iov, &nr, (size_t)n);
+	}
+	return 0;
+}
+
+bool blk_file_takes(const struct blk_file *file, const struct iovec *iov, unsigned int nr)
+{
+	for (unsigned int i = 0; i < nr; i++)
+		if (((uintptr_t)iov[i].iov_base | iov[i].iov_len) % file->memory_align != 0)
+			return false;
+	return true;
+}
+
+/* @max bytes between @iov, which advances by them, and @bytes. */
+static void copy(struct iovec **iov, unsigned int *nr, uint8_t *bytes, size_t max, bool out)
+{
+	size_t done = 0;
+
+	while (*nr > 0 && done < max) {
+		const size_t left = max - done;
+		const size_t n = (*iov)->iov_len < left ? (*iov)->iov_len : left;
+
+		if (out)
+			memcpy(bytes + done, (*iov)->iov_base, n);
+		else
+			memcpy((*iov)->iov_base, bytes + done, n);
+		done += n;
+		blk_file_advance(iov, nr, n);
+	}
+}
+
+static int transfer_bounced(const struct blk_file *file, struct iovec *iov, unsigned int nr,
+			    uint64_t offset, int flags, bool write)
+{
+	size_t left = 0;
+
+	for (unsigned int i = 0; i < nr; i++)
+		left += iov[i].iov_len;
+	while (left > 0) {
+		const size_t n = left < BOUNCE ? left : BOUNCE;
+		struct iovec whole = { file->bounce, n };
+
+		if (write)
+			copy(&iov, &nr, file->bounce, n, true);
+		const int err =
+			transfer(file->fd, &whole, 1, offset, flags, write ? pwritev2 : preadv2);
+		if (err)
+			return err;
+		if (!write)
+			copy(&iov, &nr, file->bounce, n, false);
+		offset += n;
+		left -= n;
 	}
 	return 0;
 }
 
 int blk_file_read(const struct blk_file *file, struct iovec *iov, unsigned int nr, uint64_t offset)
 {
+	if (!blk_file_takes(file, iov, nr))
+		return transfer_bounced(file, iov, nr, offset, 0, false);
 	return transfer(file->fd, iov, nr, offset, 0, preadv2);
 }
 
 int blk_file_write(const struct blk_file *file, struct iovec *iov, unsigned int nr, uint64_t offset,
 		   bool durable)
 {
-	return transfer(file->fd, iov, nr, offset, durable ? RWF_DSYNC : 0, pwritev2);
+	const int flags = durable ? RWF_DSYNC : 0;
+
+	if (!blk_file_takes(file, iov, nr))
+		return transfer_bounced(file, iov, nr, offset, flags, true);
+	return transfer(file->fd, iov, nr, offset, flags, pwritev2);
 }
 
 int blk_file_flush(const struct blk_file *file)

@@ -19,6 +19,8 @@ struct blk_file {
 	bool read_only;
 	uint32_t logical_block; /* what transfers must be aligned to */
 	uint32_t physical_block; /* what they better are aligned to */
+	uint32_t memory_align; /* what segments must be aligned to, or go by way of the bounce */
+	uint8_t *bounce; /* with direct I/O */
 };
 
 /*
@@ -32,7 +34,10 @@ void blk_file_close(struct blk_file *file);
 /* Looks at the size again: it may have been changed. -errno, and nothing changed. */
 int blk_file_resize(struct blk_file *file);
 
-/* The whole of @iov (which is used up), or -errno. */
+/* Whether the host takes @iov as it is: with direct I/O a guest's buffers may be too crooked. */
+bool blk_file_takes(const struct blk_file *file, const struct iovec *iov, unsigned int nr);
+
+/* The whole of @iov (which is used up), or -errno. Not two at once on one file. */
 int blk_file_read(const struct blk_file *file, struct iovec *iov, unsigned int nr, uint64_t offset);
 /* @durable: on stable storage when it returns. */
 int blk_file_write(const struct blk_file *file, struct iovec *iov, unsigned int nr, uint64_t offset,
@@ -44,5 +49,8 @@ int blk_file_flush(const struct blk_file *file);
 int blk_file_discard(const struct blk_file *file, uint64_t offset, uint64_t len);
 /* The range reads as zeroes; @unmap: it may become a hole. */
 int blk_file_zero(const struct blk_file *file, uint64_t offset, uint64_t len, bool unmap);
+
+/* Drops the first @n bytes of @iov. */
+void blk_file_advance(struct iovec **iov, unsigned int *nr, size_t n);
 
 #endif

@@ -32,6 +32,8 @@ struct net_backend_ops {
 	int (*set_offloads)(struct net_backend *backend, uint64_t features);
 	/* Whether packets may be steered to this one of several. -errno. */
 	int (*enable)(struct net_backend *backend, bool on);
+	/* Whether the wire leads anywhere. NULL: nobody can know. */
+	bool (*is_up)(struct net_backend *backend);
 	void (*close)(struct net_backend *backend);
 };
 
@@ -40,6 +42,7 @@ struct net_backend {
 	int fd;
 	uint32_t events; /* to wait for: EPOLLIN, EPOLLOUT */
 	uint64_t features; /* the offloads it can do */
+	bool tap; /* fd is a tap, which vhost-net can work on */
 };
 
 /* All: @why is a static string fit to follow the back end's name; -errno. */

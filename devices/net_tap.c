@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static int refuse(int fd, const char **why, const char *text, int err)
@@ -79,6 +80,19 @@ static int tap_enable(struct net_backend *tap, bool on)
 	return -errno;
 }
 
+static bool tap_is_up(struct net_backend *tap)
+{
+	struct ifreq ifr = { 0 };
+	const int any = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0); /* to ask by */
+	bool up = true;
+
+	if (ioctl(tap->fd, TUNGETIFF, &ifr) == 0 && ioctl(any, SIOCGIFFLAGS, &ifr) == 0)
+		up = (ifr.ifr_flags & IFF_UP) != 0;
+	if (any >= 0)
+		close(any);
+	return up;
+}
+
 static void tap_close(struct net_backend *tap)
 {
 	close(tap->fd);
@@ -90,6 +104,7 @@ static const struct net_backend_ops tap_ops = {
 	.send = tap_send,
 	.set_offloads = tap_set_offloads,
 	.enable = tap_enable,
+	.is_up = tap_is_up,
 	.close = tap_close,
 };
 
@@ -107,6 +122,7 @@ static int make(int fd, struct net_backend **backend, const char **why)
 		.ops = &tap_ops,
 		.fd = fd,
 		.events = EPOLLIN,
+		.tap = true,
 		.features = 1ull << VIRTIO_NET_F_CSUM | 1ull << VIRTIO_NET_F_HOST_TSO4 |
 			    1ull << VIRTIO_NET_F_HOST_TSO6 | 1ull << VIRTIO_NET_F_HOST_ECN |
 			    1ull << VIRTIO_NET_F_GUEST_CSUM | 1ull << VIRTIO_NET_F_GUEST_TSO4 |

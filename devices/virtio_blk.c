@@ -9,21 +9,41 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 
 #include "blk_file.h"
+#include "blk_uring.h"
 
+#define UNDER_WAY	  0xffu /* not a status: it comes when the request is done */
 #define SEGMENTS_MAX	  (VIRTQUEUE_SIZE_MAX - 2) /* the header and the status take one each */
 #define RANGES_MAX	  16u /* of a discard or write-zeroes request */
 #define RANGE_SECTORS_MAX (1u << 22) /* 2 GiB: a host's file system can take its time */
 
+/* A request that is under way, while its chain's segments are the ring's. */
+struct pending {
+	uint16_t queue, head;
+	uint8_t *status_at;
+	uint64_t data_len, written; /* for used_length() */
+};
+
 struct virtio_blk {
 	struct virtio_device base; /* first: operations are handed this */
+	struct event_loop *loop;
 	struct blk_file file;
 	struct rate_limiter limiter;
 	struct virtio_blk_config config;
 	bool writethrough; /* as negotiated: no FLUSH, no cache */
 	char id[VIRTIO_BLK_ID_BYTES];
 	struct virtqueue_chain chain; /* the request at hand */
+
+	struct uring_source {
+		struct event_source source; /* first: the handler is handed this */
+		struct virtio_blk *blk;
+	} completions;
+	struct blk_uring *uring; /* NULL: each request is done before the next is looked at */
+	bool full; /* a queue waits for a slot of the ring */
+	uint32_t completed; /* queues that have something to publish, a bit each */
+	struct pending pending[BLK_URING_DEPTH];
 };
 
 /* @len bytes from @sector on as an offset into the disk; false when they are not inside. */
@@ -42,26 +62,44 @@ static uint8_t status_of(int err)
 	return err == 0 ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR;
 }
 
-static uint8_t read_sectors(struct virtio_blk *blk, uint64_t sector, struct virtqueue_chain *chain)
+static uint8_t read_sectors(struct virtio_blk *blk, uint64_t sector, struct virtqueue_chain *chain,
+			    int slot)
 {
+	struct iovec *iov = chain->iov + chain->nr_out;
 	uint64_t offset;
 
 	if (!locate(blk, sector, chain->in_len, &offset))
 		return VIRTIO_BLK_S_IOERR;
 	rate_limiter_charge(&blk->limiter, chain->in_len);
-	return status_of(
-		blk_file_read(&blk->file, chain->iov + chain->nr_out, chain->nr_in, offset));
+	if (slot < 0 || !blk_file_takes(&blk->file, iov, chain->nr_in))
+		return status_of(blk_file_read(&blk->file, iov, chain->nr_in, offset));
+	blk_uring_read(blk->uring, (unsigned int)slot, iov, chain->nr_in, offset);
+	return UNDER_WAY;
 }
 
-static uint8_t write_sectors(struct virtio_blk *blk, uint64_t sector, struct virtqueue_chain *chain)
+static uint8_t write_sectors(struct virtio_blk *blk, uint64_t sector, struct virtqueue_chain *chain,
+			     int slot)
 {
+	const bool durable = blk->writethrough;
 	uint64_t offset;
 
 	if (blk->file.read_only || !locate(blk, sector, chain->out_len, &offset))
 		return VIRTIO_BLK_S_IOERR;
 	rate_limiter_charge(&blk->limiter, chain->out_len);
-	return status_of(
-		blk_file_write(&blk->file, chain->iov, chain->nr_out, offset, blk->writethrough));
+	if (slot < 0 || !blk_file_takes(&blk->file, chain->iov, chain->nr_out))
+		return status_of(
+			blk_file_write(&blk->file, chain->iov, chain->nr_out, offset, durable));
+	blk_uring_write(blk->uring, (unsigned int)slot, chain->iov, chain->nr_out, offset, durable);
+	return UNDER_WAY;
+}
+
+static uint8_t flush(struct virtio_blk *blk, int slot)
+{
+	rate_limiter_charge(&blk->limiter, 0);
+	if (slot < 0)
+		return status_of(blk_file_flush(&blk->file));
+	blk_uring_flush(blk->uring, (unsigned int)slot);
+	return UNDER_WAY;
 }
 
 /* One range of a discard or write-zeroes request (5.2.6.2). */
@@ -128,33 +166,41 @@ static int64_t used_length(uint64_t data_len, uint64_t written, uint8_t status)
 	return written > UINT32_MAX ? UINT32_MAX : (int64_t)written;
 }
 
+/* Alone, a request is sooner done than begun and waited for. */
+static int slot_for(const struct virtio_blk *blk, const struct virtqueue *vq)
+{
+	if (!blk->uring ||
+	    (vq->seen_avail == vq->next_avail && blk_uring_in_flight(blk->uring) == 0))
+		return -1;
+	return blk_uring_slot(blk->uring);
+}
+
 /* A request (5.2.6): header, data, and a status byte at the very end. */
 static int64_t blk_serve(struct virtio_device *device, unsigned int queue,
 			 struct virtqueue_chain *chain)
 {
 	struct virtio_blk *blk = (struct virtio_blk *)device;
+	const int slot = slot_for(blk, &device->queues[queue]);
 	struct virtio_blk_outhdr header;
 	uint8_t *status_at = virtqueue_chain_take_last(chain);
 	const uint64_t data_len = chain->in_len;
 	uint64_t written = 0;
 	uint8_t status;
 
-	(void)queue;
 	if (!status_at || !virtqueue_chain_take(chain, &header, sizeof(header))) {
 		virtio_device_fail(device, "request without room for header and status");
 		return 0;
 	}
 	switch (header.type) {
 	case VIRTIO_BLK_T_IN:
-		status = read_sectors(blk, header.sector, chain);
+		status = read_sectors(blk, header.sector, chain, slot);
 		written = data_len;
 		break;
 	case VIRTIO_BLK_T_OUT:
-		status = write_sectors(blk, header.sector, chain);
+		status = write_sectors(blk, header.sector, chain, slot);
 		break;
 	case VIRTIO_BLK_T_FLUSH:
-		rate_limiter_charge(&blk->limiter, 0);
-		status = status_of(blk_file_flush(&blk->file));
+		status = flush(blk, slot);
 		break;
 	case VIRTIO_BLK_T_GET_ID:
 		status = get_id(blk, chain);
@@ -168,19 +214,46 @@ static int64_t blk_serve(struct virtio_device *device, unsigned int queue,
 		status = VIRTIO_BLK_S_UNSUPP;
 		break;
 	}
+	if (status == UNDER_WAY) {
+		blk->pending[slot] = (struct pending){ (uint16_t)queue, chain->head, status_at,
+						       data_len, written };
+		return VIRTIO_PENDING;
+	}
 	*status_at = status;
 	return used_length(data_len, written, status);
 }
 
 static bool blk_ready(struct virtio_device *device, unsigned int queue)
 {
+	struct virtio_blk *blk = (struct virtio_blk *)device;
+
 	(void)queue;
-	return rate_limiter_ready(&((struct virtio_blk *)device)->limiter);
+	if (blk->uring && blk_uring_slot(blk->uring) < 0) {
+		blk->full = true;
+		return false;
+	}
+	return rate_limiter_ready(&blk->limiter);
+}
+
+/* What drain left pending goes to the host in one system call. */
+static void submit(struct virtio_blk *blk, unsigned int queue)
+{
+	if (blk->uring && blk_uring_submit(blk->uring) < 0)
+		virtio_device_requeue(&blk->base, queue);
 }
 
 static void blk_notify(struct virtio_device *device, unsigned int queue)
 {
-	virtio_device_drain(device, queue, &((struct virtio_blk *)device)->chain);
+	struct virtio_blk *blk = (struct virtio_blk *)device;
+
+	virtio_device_drain(device, queue, &blk->chain);
+	submit(blk, queue);
+}
+
+static void notify_all(struct virtio_device *device)
+{
+	for (unsigned int i = 0; i < device->nr_queues; i++)
+		virtio_device_notify(device, i);
 }
 
 static void refilled(void *context)
@@ -188,9 +261,55 @@ static void refilled(void *context)
 	struct virtio_device *device = context;
 
 	pthread_mutex_lock(&device->lock);
-	for (unsigned int i = 0; i < device->nr_queues; i++)
-		virtio_device_notify(device, i);
+	notify_all(device);
 	pthread_mutex_unlock(&device->lock);
+}
+
+static void request_done(void *context, unsigned int slot, int err)
+{
+	struct virtio_blk *blk = context;
+	const struct pending *p = &blk->pending[slot];
+	const uint8_t status = status_of(err);
+
+	*p->status_at = status;
+	virtqueue_push(&blk->base.queues[p->queue], p->head,
+		       (uint32_t)used_length(p->data_len, p->written, status));
+	blk->completed |= 1u << p->queue;
+}
+
+static void publish_completed(struct virtio_blk *blk)
+{
+	for (unsigned int i = 0; blk->completed != 0; i++, blk->completed >>= 1)
+		if (blk->completed & 1)
+			virtio_device_publish(&blk->base, i);
+}
+
+static void requests_done(struct event_source *source, uint32_t events)
+{
+	struct virtio_blk *blk = ((struct uring_source *)source)->blk;
+
+	(void)events;
+	pthread_mutex_lock(&blk->base.lock);
+	blk_uring_reap(blk->uring);
+	publish_completed(blk);
+	if (blk->full) {
+		blk->full = false;
+		notify_all(&blk->base);
+	}
+	submit(blk, 0); /* the rest of short transfers */
+	pthread_mutex_unlock(&blk->base.lock);
+}
+
+/* The rings and buffers are the guest's again: nothing may be under way into them. */
+static void blk_stop_queue(struct virtio_device *device, unsigned int queue)
+{
+	struct virtio_blk *blk = (struct virtio_blk *)device;
+
+	(void)queue;
+	if (!blk->uring)
+		return;
+	blk_uring_drain(blk->uring);
+	publish_completed(blk);
 }
 
 static int blk_start(struct virtio_device *device)
@@ -209,11 +328,20 @@ static int blk_flush(struct virtio_device *device)
 	return blk->file.read_only ? 0 : blk_file_flush(&blk->file);
 }
 
+static void blk_refresh(struct virtio_device *device)
+{
+	(void)virtio_blk_resize(device); /* a size that is no disk's is not told */
+}
+
 static void blk_destroy(struct virtio_device *device)
 {
 	struct virtio_blk *blk = (struct virtio_blk *)device;
 
 	(void)blk_flush(device); /* nobody is left to be told */
+	if (blk->uring) {
+		(void)event_loop_remove(blk->loop, &blk->completions.source);
+		blk_uring_destroy(blk->uring);
+	}
 	rate_limiter_fini(&blk->limiter);
 	blk_file_close(&blk->file);
 	virtio_device_fini(device);
@@ -226,6 +354,8 @@ static const struct virtio_device_ops blk_ops = {
 	.notify = blk_notify,
 	.serve = blk_serve,
 	.ready = blk_ready,
+	.stop_queue = blk_stop_queue,
+	.refresh = blk_refresh,
 	.flush = blk_flush,
 	.destroy = blk_destroy,
 };
@@ -278,6 +408,18 @@ static void describe(struct virtio_blk *blk, const struct virtio_blk_options *op
 		base->offered |= 1ull << VIRTIO_BLK_F_FLUSH;
 }
 
+static int start_uring(struct virtio_blk *blk, const char **why)
+{
+	const int err = blk_uring_create(&blk->file, request_done, blk, &blk->uring, why);
+
+	if (err)
+		return err;
+	blk->completions.blk = blk;
+	blk->completions.source = (struct event_source){ blk_uring_fd(blk->uring), requests_done };
+	*why = "cannot be waited for";
+	return event_loop_add(blk->loop, &blk->completions.source, EPOLLIN | EPOLLET);
+}
+
 int virtio_blk_create(const struct virtio_blk_options *options, const struct guest_mem *mem,
 		      struct event_loop *loop, struct virtio_device **device, const char **why)
 {
@@ -287,6 +429,7 @@ int virtio_blk_create(const struct virtio_blk_options *options, const struct gue
 	*why = "out of memory";
 	if (!blk)
 		return -ENOMEM;
+	blk->loop = loop;
 	err = blk_file_open(&blk->file, options->path, options->read_only, options->direct, why);
 	if (err)
 		goto free_blk;
@@ -302,6 +445,13 @@ int virtio_blk_create(const struct virtio_blk_options *options, const struct gue
 					   options->queues ? options->queues : 1);
 	if (err)
 		goto fini_limiter;
+	if (options->uring) {
+		err = start_uring(blk, why);
+		if (err) {
+			blk_destroy(&blk->base);
+			return err;
+		}
+	}
 	describe(blk, options);
 	*device = &blk->base;
 	return 0;
@@ -320,8 +470,9 @@ int virtio_blk_resize(struct virtio_device *device)
 	struct virtio_blk *blk = (struct virtio_blk *)device;
 
 	pthread_mutex_lock(&device->lock);
+	const uint64_t before = blk->file.size;
 	const int err = blk_file_resize(&blk->file);
-	if (!err) {
+	if (!err && blk->file.size != before) {
 		blk->config.capacity = blk->file.size / BLK_SECTOR;
 		virtio_device_config_changed(device);
 	}

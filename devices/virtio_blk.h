@@ -22,6 +22,11 @@ struct virtio_blk_options {
 	 * follows it does. A driver that knows no flushes gets the former in any case.
 	 */
 	bool writethrough;
+	/*
+	 * Requests that come several at once are under way at once, by io_uring; one that comes
+	 * alone is done as it is seen, which is faster. Otherwise all are.
+	 */
+	bool uring;
 	unsigned int queues; /* 1 (also for 0) to VIRTIO_BLK_QUEUES_MAX: one a vCPU is best */
 	struct rate_limits limits;
 };

@@ -80,8 +80,12 @@ void virtio_device_requeue(struct virtio_device *device, unsigned int queue)
 
 void virtio_device_publish(struct virtio_device *device, unsigned int queue)
 {
-	if (!virtqueue_publish(&device->queues[queue]))
-		return;
+	if (virtqueue_publish(&device->queues[queue]))
+		virtio_device_interrupt(device);
+}
+
+void virtio_device_interrupt(struct virtio_device *device)
+{
 	if (virtio_device_has(device, VIRTIO_F_QUIET_INTERRUPTS))
 		raise_irq(device);
 	else

@@ -59,10 +59,17 @@ struct virtio_device_ops {
 			 struct virtqueue_chain *chain);
 	bool (*ready)(struct virtio_device *device, unsigned int queue);
 	/*
+	 * Optional: whether notifications of @queue, which come on notify_fds, are for somebody
+	 * else to wait for.
+	 */
+	bool (*served_elsewhere)(const struct virtio_device *device, unsigned int queue);
+	/*
 	 * Optional: @queue is reset, alone (2.6.1) or with the device: nothing of it is in flight
 	 * afterwards, and it is not touched before it runs again.
 	 */
 	void (*stop_queue)(struct virtio_device *device, unsigned int queue);
+	/* Optional: something on the host was changed; the driver is told what of it is new. */
+	void (*refresh)(struct virtio_device *device);
 	/* Makes acknowledged writes durable; -errno. NULL where there is nothing to keep. */
 	int (*flush)(struct virtio_device *device);
 	/* Closes and frees everything, @device included. Not held under the lock. */
@@ -126,6 +133,8 @@ void virtio_device_notify(struct virtio_device *device, unsigned int queue);
 void virtio_device_requeue(struct virtio_device *device, unsigned int queue);
 /* Publishes what was pushed to @queue and interrupts if the driver wants to know. */
 void virtio_device_publish(struct virtio_device *device, unsigned int queue);
+/* The same for what somebody else pushed and published. */
+void virtio_device_interrupt(struct virtio_device *device);
 /* The configuration space changed: the driver is told (2.5). */
 void virtio_device_config_changed(struct virtio_device *device);
 /* The driver has seen that; for the transport. */

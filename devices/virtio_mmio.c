@@ -87,6 +87,8 @@ int virtio_mmio_create(struct virtio_device *device, struct event_loop *loop, in
 		}
 		mmio->notify_fds[i] = fd;
 		*n = (struct notifier){ { fd, notified }, mmio, i };
+		if (device->ops->served_elsewhere && device->ops->served_elsewhere(device, i))
+			continue;
 		err = event_loop_add(loop, &n->source, EPOLLIN | EPOLLET);
 		if (err)
 			goto fail;
@@ -132,6 +134,12 @@ int virtio_mmio_quiesce(struct virtio_mmio *mmio)
 		err = device->ops->flush(device);
 	pthread_mutex_unlock(&device->lock);
 	return err;
+}
+
+void virtio_mmio_refresh(struct virtio_mmio *mmio)
+{
+	if (mmio->device->ops->refresh)
+		mmio->device->ops->refresh(mmio->device);
 }
 
 unsigned int virtio_mmio_nr_queues(const struct virtio_mmio *mmio)

@@ -29,6 +29,10 @@ void virtio_mmio_destroy(struct virtio_mmio *mmio);
  */
 int virtio_mmio_quiesce(struct virtio_mmio *mmio);
 
+/* Has the device look again at what it has of the host: a disk's size, a tap's state. Any thread.
+ */
+void virtio_mmio_refresh(struct virtio_mmio *mmio);
+
 unsigned int virtio_mmio_nr_queues(const struct virtio_mmio *mmio);
 int virtio_mmio_notify_fd(const struct virtio_mmio *mmio, unsigned int queue);
 

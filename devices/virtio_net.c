@@ -10,8 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "net_backend.h"
+#include "net_vhost.h"
 #include "virtio_net_rx.h"
 
 /* Queues: receive 0, transmit 0, receive 1, ...; with several pairs a control queue at the end. */
@@ -20,7 +23,14 @@ struct pair {
 	struct virtio_net *net;
 	unsigned int index;
 	struct net_backend *backend;
+	int vhost; /* who serves both queues; or -1: we do */
 	struct virtio_net_rx rx;
+};
+
+/* Something vhost tells us, by an eventfd. */
+struct signal {
+	struct event_source source; /* first: the handler is handed this */
+	struct virtio_net *net;
 };
 
 struct virtio_net {
@@ -29,6 +39,8 @@ struct virtio_net {
 	struct virtio_net_config config;
 	struct rate_limiter rx_limiter, tx_limiter;
 	struct virtqueue_chain chain; /* the packet or command at hand */
+	bool vhost; /* every pair has one */
+	struct signal call, error; /* with vhost; else fd -1 */
 	unsigned int nr_pairs;
 	struct pair pairs[];
 };
@@ -152,6 +164,11 @@ static void net_notify(struct virtio_device *device, unsigned int queue)
 {
 	struct virtio_net *net = (struct virtio_net *)device;
 
+	if (net->vhost && !is_control(net, queue)) {
+		if (queue / 2 < net->nr_pairs)
+			virtio_device_requeue(device, queue); /* vhost waits for it */
+		return;
+	}
 	if (queue % 2 == 1 || is_control(net, queue))
 		virtio_device_drain(device, queue, &net->chain);
 	else if (queue / 2 < net->nr_pairs)
@@ -207,6 +224,66 @@ static bool net_accept(uint64_t features)
 	return true;
 }
 
+/*
+ * vhost interrupts through one eventfd and sets no bit in InterruptStatus. Where the driver looks
+ * there, the eventfd is ours, and its handler sets the bit.
+ */
+static int start_vhost(struct virtio_net *net, struct pair *pair)
+{
+	const bool quiet = virtio_device_has(&net->base, VIRTIO_F_QUIET_INTERRUPTS);
+	int err = net_vhost_set_features(pair->vhost, net->base.negotiated);
+
+	/* Without EVENT_IDX the flags of a used ring are vhost's, and ours would be lost. */
+	if (quiet && !virtio_device_has(&net->base, VIRTIO_RING_F_EVENT_IDX))
+		return -EINVAL;
+	for (unsigned int i = 0; i < 2 && !err; i++) {
+		const unsigned int queue = 2 * pair->index + i;
+		const struct net_vhost_wires wires = {
+			.kick = net->base.notify_fds[queue],
+			.call = quiet ? net->base.irq_fd : net->call.source.fd,
+			.error = net->error.source.fd,
+			.tap = link_up(net) ? pair->backend->fd : -1,
+		};
+
+		if (net->base.queues[queue].running)
+			err = net_vhost_start(pair->vhost, i, &net->base.queues[queue], &wires);
+	}
+	return err;
+}
+
+/* Lets packets pass where there is a queue and a cable, and nowhere else. */
+static void switch_vhost(struct virtio_net *net, bool on)
+{
+	for (unsigned int i = 0; i < 2 * net->nr_pairs && net->vhost; i++)
+		if (net->base.queues[i].running)
+			(void)net_vhost_set_tap(net->pairs[i / 2].vhost, i % 2,
+						on ? net->pairs[i / 2].backend->fd : -1);
+}
+
+static void vhost_called(struct event_source *source, uint32_t events)
+{
+	struct virtio_device *device = &((struct signal *)source)->net->base;
+
+	(void)events;
+	pthread_mutex_lock(&device->lock);
+	if (virtio_device_live(device))
+		virtio_device_interrupt(device);
+	pthread_mutex_unlock(&device->lock);
+}
+
+static void vhost_failed(struct event_source *source, uint32_t events)
+{
+	struct virtio_net *net = ((struct signal *)source)->net;
+
+	(void)events;
+	pthread_mutex_lock(&net->base.lock);
+	if (virtio_device_live(&net->base)) {
+		switch_vhost(net, false);
+		virtio_device_fail(&net->base, "vhost: rings or buffers that make no sense");
+	}
+	pthread_mutex_unlock(&net->base.lock);
+}
+
 static int net_start(struct virtio_device *device)
 {
 	struct virtio_net *net = (struct virtio_net *)device;
@@ -215,8 +292,10 @@ static int net_start(struct virtio_device *device)
 
 	for (unsigned int i = 0; i < net->nr_pairs; i++) {
 		struct net_backend *backend = net->pairs[i].backend;
-		const int err = backend->ops->set_offloads(backend, device->negotiated);
+		int err = backend->ops->set_offloads(backend, device->negotiated);
 
+		if (!err && net->vhost)
+			err = start_vhost(net, &net->pairs[i]);
 		if (err)
 			return err;
 		virtio_net_rx_init(&net->pairs[i].rx, mergeable, segments);
@@ -231,8 +310,33 @@ static void net_stop_queue(struct virtio_device *device, unsigned int queue)
 {
 	struct virtio_net *net = (struct virtio_net *)device;
 
-	if (queue % 2 == 0 && queue / 2 < net->nr_pairs)
+	if (queue / 2 >= net->nr_pairs)
+		return;
+	if (net->vhost)
+		(void)net_vhost_set_tap(net->pairs[queue / 2].vhost, queue % 2, -1);
+	if (queue % 2 == 0)
 		virtio_net_rx_drop(&net->pairs[queue / 2].rx);
+}
+
+static void net_refresh(struct virtio_device *device)
+{
+	struct net_backend *backend = ((struct virtio_net *)device)->pairs[0].backend;
+
+	if (backend->ops->is_up)
+		virtio_net_set_link(device, backend->ops->is_up(backend));
+}
+
+static bool net_served_elsewhere(const struct virtio_device *device, unsigned int queue)
+{
+	const struct virtio_net *net = (const struct virtio_net *)device;
+
+	return net->vhost && queue / 2 < net->nr_pairs;
+}
+
+static void forget(struct signal *signal)
+{
+	if (signal->source.fd >= 0)
+		close(signal->source.fd); /* which also takes it off the loop */
 }
 
 static void net_destroy(struct virtio_device *device)
@@ -240,9 +344,13 @@ static void net_destroy(struct virtio_device *device)
 	struct virtio_net *net = (struct virtio_net *)device;
 
 	for (unsigned int i = 0; i < net->nr_pairs && net->pairs[i].backend; i++) {
+		if (net->pairs[i].vhost >= 0)
+			close(net->pairs[i].vhost);
 		(void)event_loop_remove(net->loop, &net->pairs[i].source);
 		net->pairs[i].backend->ops->close(net->pairs[i].backend);
 	}
+	forget(&net->call);
+	forget(&net->error);
 	rate_limiter_fini(&net->rx_limiter);
 	rate_limiter_fini(&net->tx_limiter);
 	virtio_device_fini(device);
@@ -256,6 +364,8 @@ static const struct virtio_device_ops net_ops = {
 	.notify = net_notify,
 	.serve = net_serve,
 	.ready = net_ready,
+	.refresh = net_refresh,
+	.served_elsewhere = net_served_elsewhere,
 	.stop_queue = net_stop_queue,
 	.destroy = net_destroy,
 };
@@ -286,9 +396,65 @@ static int open_pair(struct virtio_net *net, unsigned int index,
 		return err;
 	pair->net = net;
 	pair->index = index;
+	pair->vhost = -1;
 	pair->source = (struct event_source){ pair->backend->fd, wire_ready };
+	return 0;
+}
+
+static int listen_to(struct virtio_net *net, struct signal *signal,
+		     void (*ready)(struct event_source *source, uint32_t events))
+{
+	signal->net = net;
+	signal->source = (struct event_source){ eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), ready };
+	if (signal->source.fd < 0)
+		return -errno;
+	return event_loop_add(net->loop, &signal->source, EPOLLIN | EPOLLET);
+}
+
+/* All of the pairs, or none. */
+static void open_vhost(struct virtio_net *net, const struct virtio_net_options *options)
+{
+	const char *why = "no eventfd";
+	char line[256];
+	int err = listen_to(net, &net->call, vhost_called);
+
+	if (!err)
+		err = listen_to(net, &net->error, vhost_failed);
+	for (unsigned int i = 0; i < net->nr_pairs && !err; i++) {
+		net->pairs[i].vhost = net_vhost_open(net->base.mem, &why);
+		err = net->pairs[i].vhost < 0 ? net->pairs[i].vhost : 0;
+	}
+	net->vhost = !err;
+	if (!err || !options->report)
+		return;
+	snprintf(line, sizeof(line), "net %s: %s: its packets go through this process",
+		 options->tap ? options->tap : "(inherited)", why);
+	options->report(options->report_context, line);
+}
+
+static int open_wires(struct virtio_net *net, const struct virtio_net_options *options,
+		      const char **why)
+{
+	const struct rate_limit *limits[] = { &options->rx.bytes, &options->rx.ops,
+					      &options->tx.bytes, &options->tx.ops };
+	int err = 0;
+
+	for (unsigned int i = 0; i < net->nr_pairs && !err; i++)
+		err = open_pair(net, i, options, why);
+	if (err)
+		return err;
+	if (options->vhost) {
+		*why = "can have vhost=on only on a tap, and without limits";
+		for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
+			if (limits[i]->rate || !net->pairs[0].backend->tap)
+				return -EINVAL;
+		open_vhost(net, options);
+	}
 	*why = "cannot be waited for";
-	return event_loop_add(net->loop, &pair->source, pair->backend->events | EPOLLET);
+	for (unsigned int i = 0; i < net->nr_pairs && !err && !net->vhost; i++)
+		err = event_loop_add(net->loop, &net->pairs[i].source,
+				     net->pairs[i].backend->events | EPOLLET);
+	return err;
 }
 
 static void describe(struct virtio_net *net, const struct virtio_net_options *options)
@@ -306,9 +472,12 @@ static void describe(struct virtio_net *net, const struct virtio_net_options *op
 	base->config = &net->config;
 	base->config_len = offsetof(struct virtio_net_config, mtu) + sizeof(net->config.mtu);
 	base->offered = 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_F_QUIET_INTERRUPTS |
-			1ull << VIRTIO_F_RING_RESET | 1ull << VIRTIO_RING_F_EVENT_IDX |
-			1ull << VIRTIO_RING_F_INDIRECT_DESC | BIT(MAC) | BIT(STATUS) |
-			BIT(MRG_RXBUF) | net->pairs[0].backend->features;
+			1ull << VIRTIO_RING_F_EVENT_IDX | 1ull << VIRTIO_RING_F_INDIRECT_DESC |
+			BIT(MAC) | BIT(STATUS) | BIT(MRG_RXBUF) | net->pairs[0].backend->features;
+	/* A queue that starts after DRIVER_OK is noticed by its first notification; not by vhost.
+	 */
+	if (!net->vhost)
+		base->offered |= 1ull << VIRTIO_F_RING_RESET;
 	if (options->mtu)
 		base->offered |= BIT(MTU);
 	/* A control queue costs the boot a few exits: only where it has a use. */
@@ -333,6 +502,7 @@ int virtio_net_create(const struct virtio_net_options *options, const struct gue
 		return -ENOMEM;
 	net->loop = loop;
 	net->nr_pairs = nr_pairs;
+	net->call.source.fd = net->error.source.fd = -1;
 	net->rx_limiter.timer.fd = net->tx_limiter.timer.fd = -1;
 	err = virtio_device_init(&net->base, &net_ops, mem, nr_pairs > 1 ? 2 * nr_pairs + 1 : 2);
 	if (err) {
@@ -343,8 +513,8 @@ int virtio_net_create(const struct virtio_net_options *options, const struct gue
 	err = rate_limiter_init(&net->rx_limiter, &options->rx, loop, refilled, net);
 	if (!err)
 		err = rate_limiter_init(&net->tx_limiter, &options->tx, loop, refilled, net);
-	for (unsigned int i = 0; i < nr_pairs && !err; i++)
-		err = open_pair(net, i, options, why);
+	if (!err)
+		err = open_wires(net, options, why);
 	if (err) {
 		net_destroy(&net->base);
 		return err;
@@ -362,6 +532,7 @@ void virtio_net_set_link(struct virtio_device *device, bool up)
 	if (up != link_up(net)) {
 		net->config.status = up ? VIRTIO_NET_S_LINK_UP : 0;
 		virtio_device_config_changed(device);
+		switch_vhost(net, up);
 		notify_all(net);
 	}
 	pthread_mutex_unlock(&device->lock);

@@ -22,6 +22,13 @@ struct virtio_net_options {
 
 	uint8_t mac[6]; /* the guest's address */
 	uint16_t mtu; /* for the guest to use; 0: its own choice */
+	/*
+	 * By the host's kernel (vhost-net), on a tap without limits. Where the host has none, one
+	 * line to report says so, and it is done here.
+	 */
+	bool vhost;
+	virtio_report_fn *report; /* or NULL */
+	void *report_context;
 	unsigned int queue_pairs; /* 1 (also for 0) to VIRTIO_NET_PAIRS_MAX, tap by name only */
 	struct rate_limits rx, tx; /* to and from the guest */
 };

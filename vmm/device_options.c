@@ -12,7 +12,7 @@
 /* What a NAME=VALUE sets. A name that takes no value has kind WORD. */
 struct key {
 	const char *name;
-	enum { WORD, SWITCH, TEXT, SIZE, NUMBER, NUMBER16, MAC, CACHE, DESCRIPTOR } kind;
+	enum { WORD, SWITCH, TEXT, SIZE, NUMBER, NUMBER16, MAC, CACHE, IO, SERVE, DESCRIPTOR } kind;
 	size_t offset; /* in the structure that is set */
 };
 
@@ -21,7 +21,8 @@ struct key {
 
 static const struct key disk_keys[] = {
 	{ "ro", WORD, DISK(read_only) },	 { "direct", SWITCH, DISK(direct) },
-	{ "cache", CACHE, DISK(writethrough) },	 { "queues", NUMBER, DISK(queues) },
+	{ "cache", CACHE, DISK(writethrough) },	 { "io", IO, DISK(uring) },
+	{ "serve", SERVE, DISK(serve_on_vcpu) }, { "queues", NUMBER, DISK(queues) },
 	{ "bps", SIZE, DISK(bytes_per_second) }, { "iops", SIZE, DISK(operations_per_second) },
 };
 
@@ -32,6 +33,8 @@ static const struct key net_keys[] = {
 	{ "mac", MAC, NET(mac) },
 	{ "mtu", NUMBER16, NET(mtu) },
 	{ "queues", NUMBER, NET(queues) },
+	{ "vhost", SWITCH, NET(vhost) },
+	{ "serve", SERVE, NET(serve_on_vcpu) },
 	{ "bps", SIZE, NET(bytes_per_second) },
 	{ "pps", SIZE, NET(packets_per_second) },
 };
@@ -72,6 +75,10 @@ static int set(const struct key *key, void *object, char *value)
 		return parse_choice(value, "on", "off", field);
 	case CACHE:
 		return parse_choice(value, "writethrough", "writeback", field);
+	case IO:
+		return parse_choice(value, "uring", "sync", field);
+	case SERVE:
+		return parse_choice(value, "vcpu", "loop", field);
 	case TEXT:
 		*(const char **)field = value;
 		return *value ? 0 : -EINVAL;
@@ -114,6 +121,8 @@ static const char *usage_of(const struct key *key)
 		[NUMBER16] = "a number up to 65535",
 		[MAC] = "not six bytes as xx:xx:xx:xx:xx:xx",
 		[CACHE] = "writeback or writethrough",
+		[IO] = "sync or uring",
+		[SERVE] = "loop or vcpu",
 		[DESCRIPTOR] = "a file descriptor's number",
 	};
 

@@ -2,11 +2,13 @@
 #include "event_loop.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #define BATCH 16
+#define STOP  (1ull << 32) /* more than one will ever be woken between two looks */
 
 int event_loop_init(struct event_loop *loop)
 {
@@ -58,6 +60,23 @@ int event_loop_remove(struct event_loop *loop, struct event_source *source)
 	return control(loop, EPOLL_CTL_DEL, source, 0);
 }
 
+/* True when the loop is to stop: then the eventfd is left readable, so a second run stops at once.
+ */
+static bool told_to_stop(struct event_loop *loop)
+{
+	uint64_t count = 0;
+
+	if (read(loop->stop_fd, &count, sizeof(count)) != sizeof(count))
+		return false;
+	if (count >= STOP) {
+		event_loop_stop(loop);
+		return true;
+	}
+	if (loop->woken)
+		loop->woken(loop->woken_context);
+	return false;
+}
+
 int event_loop_run(struct event_loop *loop)
 {
 	struct epoll_event events[BATCH];
@@ -70,18 +89,26 @@ int event_loop_run(struct event_loop *loop)
 		for (int i = 0; i < n; i++) {
 			struct event_source *source = events[i].data.ptr;
 
-			if (!source)
-				return 0; /* stop_fd: left readable, so a second run stops at once
-					   */
-			source->ready(source, events[i].events);
+			if (source)
+				source->ready(source, events[i].events);
+			else if (told_to_stop(loop))
+				return 0;
 		}
 	}
 }
 
+static void tell(struct event_loop *loop, uint64_t count)
+{
+	/* Fails only when the counter is full: then the loop is already told. */
+	(void)!write(loop->stop_fd, &count, sizeof(count));
+}
+
 void event_loop_stop(struct event_loop *loop)
 {
-	const uint64_t one = 1;
+	tell(loop, STOP);
+}
 
-	/* Fails only when the counter is full: then the loop is already told. */
-	(void)!write(loop->stop_fd, &one, sizeof(one));
+void event_loop_wake(struct event_loop *loop)
+{
+	tell(loop, 1);
 }

@@ -13,7 +13,9 @@
 
 struct event_loop {
 	int epoll_fd;
-	int stop_fd; /* eventfd: written by event_loop_stop() */
+	int stop_fd; /* eventfd: written by event_loop_stop() and event_loop_wake() */
+	void (*woken)(void *context); /* by the latter, on the loop's thread; or NULL */
+	void *woken_context;
 };
 
 struct event_source {
@@ -31,7 +33,10 @@ int event_loop_remove(struct event_loop *loop, struct event_source *source);
 
 /* Runs handlers until event_loop_stop(). 0, or -errno when epoll_wait fails. */
 int event_loop_run(struct event_loop *loop);
-/* Any thread, and signal-safe. */
+/* Any thread, and signal-safe; so is the next. */
 void event_loop_stop(struct event_loop *loop);
+
+/* Has the loop call woken, soon and once for any number of these. */
+void event_loop_wake(struct event_loop *loop);
 
 #endif

@@ -46,10 +46,21 @@ static void stop_running(int signal)
 		lupine_vm_stop(vm);
 }
 
+static void refresh_running(int signal)
+{
+	struct lupine_vm *vm = atomic_load(&running);
+
+	(void)signal;
+	if (vm)
+		lupine_vm_refresh(vm);
+}
+
 static void handle_signals(void)
 {
+	const struct sigaction refresh = { .sa_handler = refresh_running };
 	const struct sigaction action = { .sa_handler = stop_running };
 
+	sigaction(SIGUSR1, &refresh, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGHUP, &action, NULL);

@@ -5,13 +5,17 @@
  */
 #include <errno.h>
 #include <linux/filter.h>
+#include <linux/fs.h>
 #include <linux/if_tun.h>
 #include <linux/kvm.h>
+#include <linux/vhost.h>
 #include <seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 struct rule {
@@ -46,12 +50,28 @@ static const struct rule thread[] = {
 	{ SCMP_SYS(sendmsg), "frames to a stream socket" },
 	{ SCMP_SYS(sendto), "the rest of such a frame" },
 	{ SCMP_SYS(ioctl), "which of a tap's queues are in use", 1, 1, TUNSETQUEUE },
+	{ SCMP_SYS(ioctl), "a cable in and out, with vhost", 1, 1, VHOST_NET_SET_BACKEND },
 	{ SCMP_SYS(preadv2), "disk reads" },
 	{ SCMP_SYS(pwritev2), "disk writes, durable or not" },
 	{ SCMP_SYS(fdatasync), "disk flushes" },
 	{ SCMP_SYS(fallocate), "discard and write-zeroes" },
+	{ SCMP_SYS(io_uring_enter), "requests of a disk that are under way at once" },
 	{ SCMP_SYS(ioctl), "a tap's offloads, as the driver negotiated them", 1, 1, TUNSETOFFLOAD },
+	{ SCMP_SYS(ioctl), "vhost starts with the driver", 1, 1, VHOST_SET_FEATURES },
+	{ SCMP_SYS(ioctl), "the same", 1, 1, VHOST_SET_VRING_NUM },
+	{ SCMP_SYS(ioctl), "the same", 1, 1, VHOST_SET_VRING_BASE },
+	{ SCMP_SYS(ioctl), "the same", 1, 1, VHOST_SET_VRING_ADDR },
+	{ SCMP_SYS(ioctl), "the same", 1, 1, VHOST_SET_VRING_KICK },
+	{ SCMP_SYS(ioctl), "the same", 1, 1, VHOST_SET_VRING_CALL },
+	{ SCMP_SYS(ioctl), "the same", 1, 1, VHOST_SET_VRING_ERR },
 	{ SCMP_SYS(timerfd_settime), "a rate limit's wait" },
+	{ SCMP_SYS(fstat), "a disk's size, when it may have changed" },
+	{ SCMP_SYS(newfstatat), "the same, as newer glibcs do it" },
+	{ SCMP_SYS(ioctl), "the same of a block device", 1, 1, BLKGETSIZE64 },
+	{ SCMP_SYS(ioctl), "whether a tap is up: its name", 1, 1, TUNGETIFF },
+	{ SCMP_SYS(socket), "a socket to ask by", 1, 0, AF_UNIX },
+	{ SCMP_SYS(ioctl), "its flags", 1, 1, SIOCGIFFLAGS },
+	{ SCMP_SYS(close), "that socket" },
 };
 
 /* The thread that called lupine_vm_run(), from then on. */
@@ -65,15 +85,12 @@ static const struct rule caller[] = {
 	{ SCMP_SYS(pread64), "KVM's statistics for the report" },
 	{ SCMP_SYS(dup), "/proc/self/smaps for the report" },
 	{ SCMP_SYS(fcntl), "the same: fdopen looks at the file's mode" },
-	{ SCMP_SYS(newfstatat), "stdio looks at the file it writes to" },
-	{ SCMP_SYS(fstat), "the same" },
-	{ SCMP_SYS(lseek), "the same" },
+	{ SCMP_SYS(lseek), "stdio looks at the file it writes to" },
 	{ SCMP_SYS(brk), "memory for the report" },
 	{ SCMP_SYS(mmap), "the same: never for code", 1, 2, 0, PROT_EXEC },
 	{ SCMP_SYS(mremap), "the same" },
 	{ SCMP_SYS(rename), "a report file takes its name once it is whole" },
 	{ SCMP_SYS(unlink), "a report file that could not be written goes" },
-	{ SCMP_SYS(close), "what the VM had open" },
 	{ SCMP_SYS(ioctl), "stdio asks whether it writes to a terminal", 1, 1,
 	  0x5401 /* TCGETS */ },
 	{ SCMP_SYS(ioctl), "the terminal gets its settings back", 1, 1, 0x5404 /* TCSETSF */ },

@@ -45,8 +45,11 @@ static int create_kvm(struct lupine_vm *vm, struct lupine_error *error)
 	return err ? memory_error(vm, err, error) : 0;
 }
 
-/* Takes ownership of @device: its window, interrupt and notifications. */
-static int attach(struct lupine_vm *vm, struct virtio_device *device)
+/*
+ * Takes ownership of @device: its window, interrupt and notifications. @serve_on_vcpu: those are
+ * left to arrive as register writes.
+ */
+static int attach(struct lupine_vm *vm, struct virtio_device *device, bool serve_on_vcpu)
 {
 	struct machine *machine = &vm->machine;
 	const unsigned int index = machine->nr_devices;
@@ -72,7 +75,7 @@ static int attach(struct lupine_vm *vm, struct virtio_device *device)
 	machine->devices[index] = mmio;
 	machine->nr_devices++;
 	err = kvm_bind_irq(&vm->kvm, irq_fd, ADDR_VIRTIO_GSI + index);
-	for (unsigned int q = 0; !err && q < virtio_mmio_nr_queues(mmio); q++)
+	for (unsigned int q = 0; !err && !serve_on_vcpu && q < virtio_mmio_nr_queues(mmio); q++)
 		err = kvm_bind_notify(&vm->kvm, virtio_mmio_notify_fd(mmio, q),
 				      window + VIRTIO_MMIO_NOTIFY, q);
 	return err;
@@ -85,6 +88,7 @@ static int attach_disk(struct lupine_vm *vm, const struct lupine_disk *disk,
 						    .read_only = disk->read_only,
 						    .direct = disk->direct,
 						    .writethrough = disk->writethrough,
+						    .uring = disk->uring,
 						    .queues = disk->queues,
 						    .limits = {
 							    { disk->bytes_per_second, 0 },
@@ -96,7 +100,7 @@ static int attach_disk(struct lupine_vm *vm, const struct lupine_disk *disk,
 
 	if (!err) {
 		why = NULL; /* it spoke of the making, which went well */
-		err = attach(vm, device);
+		err = attach(vm, device, disk->serve_on_vcpu);
 	}
 	if (err)
 		return error_set(error, LUPINE_ERROR_DISK, err, "disk %s: %s", disk->path,
@@ -117,6 +121,9 @@ static int attach_net(struct lupine_vm *vm, const struct lupine_net *net, unsign
 					      .fd = net->fd,
 					      .mtu = net->mtu,
 					      .queue_pairs = net->queues,
+					      .vhost = net->vhost,
+					      .report = vm->config.log,
+					      .report_context = vm->config.log_context,
 					      .rx = limits,
 					      .tx = limits };
 	struct virtio_device *device;
@@ -126,7 +133,7 @@ static int attach_net(struct lupine_vm *vm, const struct lupine_net *net, unsign
 	int err = virtio_net_create(&options, &vm->mem, &vm->loop, &device, &why);
 	if (!err) {
 		why = NULL; /* it spoke of the making, which went well */
-		err = attach(vm, device);
+		err = attach(vm, device, net->serve_on_vcpu);
 	}
 	if (err)
 		return error_set(error, LUPINE_ERROR_NET, err, "net %s: %s", name,
@@ -198,10 +205,21 @@ static int create_console(struct lupine_vm *vm)
 	return err == -EPERM ? 0 : err; /* a regular file or /dev/null: no input */
 }
 
+/* On the event loop's thread. */
+static void refresh_devices(void *context)
+{
+	struct machine *machine = context;
+
+	for (unsigned int i = 0; i < machine->nr_devices; i++)
+		virtio_mmio_refresh(machine->devices[i]);
+}
+
 static int attach_devices(struct lupine_vm *vm, struct lupine_error *error)
 {
 	int err = event_loop_init(&vm->loop);
 
+	vm->loop.woken = refresh_devices;
+	vm->loop.woken_context = &vm->machine;
 	if (!err)
 		err = create_console(vm);
 	if (err)
@@ -417,6 +435,11 @@ bool lupine_vm_ask(struct lupine_vm *vm)
 	if (vm->interrupt.source.fd < 0 || !atomic_load(&vm->report.step[LUPINE_STEP_INIT]))
 		return false;
 	return write(vm->interrupt.source.fd, &one, sizeof(one)) == sizeof(one);
+}
+
+void lupine_vm_refresh(struct lupine_vm *vm)
+{
+	event_loop_wake(&vm->loop);
 }
 
 const char *lupine_version(void)

@@ -3,13 +3,15 @@
 
 import os
 import random
+import shutil
 import signal
 import socket
 import struct
 import subprocess
 import threading
+import time
 
-from test_linux import ELF, GUEST, HOST, IMAGE, PORT, TOTAL, Linux
+from test_linux import ELF, GUEST, HOST, IMAGE, PATTERN, PORT, TOTAL, Linux
 from vm import DISK, MONITOR, NET, tap
 
 BLOCK = 4096
@@ -36,6 +38,24 @@ class Disks(Linux):
     def test_rate_limits(self):
         self.right(",bps=64M,iops=5K")
 
+    def test_io_uring(self):
+        self.right(",io=uring")
+        self.right(",io=uring,cache=writethrough,queues=4", cpus=4)
+
+    def test_served_by_the_vcpu(self):
+        self.right(",serve=vcpu")
+        self.right(",serve=vcpu,io=uring,queues=2", cpus=2)
+
+    def test_direct(self):
+        """On a loop device: a rig's tmpfs has no direct I/O."""
+        backing = subprocess.run(["losetup", "--find", "--show", self.disk("backing", 8 << 20)], check=True,
+                                 capture_output=True, text=True).stdout.strip()
+        self.addCleanup(subprocess.run, ["losetup", "--detach", backing], check=False)
+        for options in (",direct=on", ",direct=on,io=uring"):
+            with self.subTest(options=options):
+                self.answers("disks", "disks are right", "--disk", f"{backing}{options}", "--disk",
+                             f"{self.disk('vdc')},ro")
+
     def test_discard_and_write_zeroes(self):
         vdb = self.file("vdb", b"x" * (8 << 20))
         self.answers("clear", "cleared", "--disk", vdb)
@@ -50,7 +70,7 @@ class Disks(Linux):
 
 
 class Nets(Linux):
-    def both_ways(self, options, *arguments, name):
+    def both_ways(self, options, *arguments, name, **more):
         """The guest sends TOTAL bytes, and gets as many."""
         with socket.create_server((HOST, PORT)) as server:
             server.settimeout(120)
@@ -69,9 +89,10 @@ class Nets(Linux):
 
             thread = threading.Thread(target=serve, daemon=True)
             thread.start()
-            self.answers("net_out", f"received {TOTAL}", "--net", f"tap={name}{options}", *arguments,
-                         cmdline=f"lupine_net={GUEST}/24", timeout=120)
+            result = self.answers("net_out", f"received {TOTAL}", "--net", f"tap={name}{options}", *arguments,
+                                  cmdline=f"lupine_net={GUEST}/24", timeout=120, **more)
             thread.join(30)
+            return result
 
     def test_rate_limits(self):
         with tap("lupine0", f"{HOST}/24") as name:
@@ -95,6 +116,184 @@ class Nets(Linux):
         self.refused(NET, "passt", "--kernel", ELF, "--net", f"socket={self.folder}/nobody")
         self.refused(NET, "socket", "--kernel", ELF, "--net", "fd=0")
         self.refused(200, "one of", "--kernel", ELF, "--net", "mtu=1500")
+
+
+    def test_served_by_the_vcpu(self):
+        with tap("lupine0", f"{HOST}/24") as name:
+            self.both_ways(",serve=vcpu", name=name)
+
+    def vhost(self, options, *arguments, name="lupine0"):
+        if not os.path.exists("/sys/module/vhost_net"):
+            self.skipTest("no vhost_net on this host")
+        if name == "lupine0":
+            with tap(name, f"{HOST}/24"):
+                result = self.both_ways(f",vhost=on{options}", *arguments, name=name)
+        else:
+            result = self.both_ways(f",vhost=on{options}", *arguments, name=name)
+        self.assertEqual(result.err, "", "it fell back")
+
+    def test_vhost(self):
+        self.vhost("")
+        self.vhost(",serve=vcpu,mtu=1280", "--cpus", "2")
+
+    def test_vhost_queues(self):
+        subprocess.run(["ip", "tuntap", "add", "dev", "lupine2", "mode", "tap", "multi_queue", "vnet_hdr"], check=True)
+        self.addCleanup(subprocess.run, ["ip", "link", "delete", "lupine2"], check=False)
+        subprocess.run(["ip", "address", "add", f"{HOST}/24", "dev", "lupine2"], check=True)
+        subprocess.run(["ip", "link", "set", "lupine2", "up"], check=True)
+        self.vhost(",queues=2", "--cpus", "2", name="lupine2")
+
+    def test_no_vhost_on_the_host(self):
+        """A device of that name which is none: one line says so, and packets pass all the same."""
+        wrapper = self.file("wrapper", b"#!/bin/sh\nmount --bind /dev/null /dev/vhost-net\nexec \"$@\"\n")
+        if not os.path.exists("/dev/vhost-net"):
+            self.skipTest("no vhost_net on this host")
+        with tap("lupine0", f"{HOST}/24") as name:
+            result = self.both_ways(",vhost=on", name=name, wrapper=("unshare", "-m", "sh", wrapper))
+        self.assertIn("vhost", result.err)
+        self.assertEqual(len(result.err.splitlines()), 1, result.err)
+
+    def test_passt(self):
+        """Without root: passt connects the guest to this host's own sockets."""
+        if not shutil.which("passt"):
+            self.skipTest("no passt on this host")
+        path = self.folder / "passt.socket"
+        self.folder.chmod(0o777)
+        with tap("lupine3", "192.168.77.1/24"):  # passt wants a default route to copy
+            subprocess.run(["ip", "route", "add", "default", "via", "192.168.77.2", "dev", "lupine3"], check=False)
+            passt = subprocess.Popen(["passt", "--foreground", "--stderr", "--socket", path, "--address", GUEST,
+                                      "--netmask", "255.255.255.0", "--gateway", HOST, "--mac-addr",
+                                      "52:54:00:11:22:33", "--interface", "lupine3", "-4", "-t", str(PORT)],
+                                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            self.addCleanup(passt.wait)
+            self.addCleanup(passt.kill)
+            for _ in range(100):
+                if path.exists():
+                    break
+                self.assertIsNone(passt.poll(), passt.stderr.read())
+                time.sleep(0.1)
+            self.conversation(f"socket={path}", "127.0.0.1")
+
+    def conversation(self, net, address, during=None):
+        """A client of this host talks to a server in the guest."""
+        process = subprocess.Popen([str(MONITOR), "--kernel", str(ELF), "--disk", f"{IMAGE},ro", "--net", net,
+                                    "--timeout", "90", "--cmdline",
+                                    f"lupine_test=net_in lupine_net={GUEST}/24,{HOST}"],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(process.kill)
+        with self.connect_to(process, address) as sock:
+            sock.sendall(PATTERN[:TOTAL // 2])
+            if during:
+                during(process)
+            sock.sendall(PATTERN[TOTAL // 2:])
+            sock.shutdown(socket.SHUT_WR)
+            got = b"".join(iter(lambda: sock.recv(1 << 16), b""))
+        out, _ = process.communicate(timeout=60)
+        self.assertEqual(got, PATTERN)
+        self.assertIn(f"received {TOTAL}", out)
+        self.assertEqual(process.returncode, 0)
+
+    def connect_to(self, process, address):
+        """passt accepts before the guest does, and hangs up when it does not: only an answer counts."""
+        for _ in range(300):
+            self.assertIsNone(process.poll(), "the monitor ended")
+            try:
+                sock = socket.create_connection((address, PORT), timeout=30)
+                time.sleep(0.3)
+                sock.setblocking(False)
+                try:
+                    if sock.recv(1, socket.MSG_PEEK) == b"":
+                        raise ConnectionResetError
+                except BlockingIOError:
+                    sock.settimeout(30)
+                    return sock
+            except OSError:
+                time.sleep(0.2)
+        raise AssertionError("the guest does not listen")
+
+    def test_a_tap_that_goes_down_and_comes_back(self):
+        def bounce(process):
+            for state in ("down", "up"):
+                subprocess.run(["ip", "link", "set", "lupine0", state], check=True)
+                process.send_signal(signal.SIGUSR1)
+                time.sleep(0.5)
+
+        for options in ("", ",vhost=on"):
+            with self.subTest(options=options), tap("lupine0", f"{HOST}/24") as name:
+                self.conversation(f"tap={name}{options}", GUEST, bounce)
+
+
+class Changes(Linux):
+    """What SIGUSR1 is for."""
+
+    def test_sizes_and_carriers_are_seen(self):
+        disk = self.disk("vdb", 1 << 20)
+        with tap("lupine0", f"{HOST}/24") as name:
+            process = subprocess.Popen([str(MONITOR), "--kernel", str(ELF), "--disk", f"{IMAGE},ro", "--disk", disk,
+                                        "--net", f"tap={name}", "--timeout", "90", "--cmdline",
+                                        f"lupine_test=watch lupine_net={GUEST}/24"],
+                                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+            self.addCleanup(process.kill)
+
+            def expect(line):
+                for got in process.stdout:
+                    if got.strip() == line:
+                        return
+                self.fail(f"the guest ended without {line!r}")
+
+            def change(command, line):
+                subprocess.run(command, check=True)
+                process.send_signal(signal.SIGUSR1)
+                expect(line)
+
+            expect("link up")
+            change(["truncate", "-s", "2M", disk], f"vdb has {2 << 20}")
+            change(["ip", "link", "set", name, "down"], "link down")
+            change(["truncate", "-s", "1M", disk], f"vdb has {1 << 20}")
+            change(["ip", "link", "set", name, "up"], "link up")
+            change(["truncate", "-s", "3M", disk], f"vdb has {3 << 20}")
+            self.assertEqual(process.wait(60), 0)
+
+
+class Errors(Linux):
+    def test_the_hosts_errors_reach_the_guest(self):
+        """EIO: the image is cut short under the guest. ENOSPC: a hole in it on a file system that is full."""
+        folder = self.folder / "full"
+        folder.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "full", folder], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", folder], check=False)
+        for options in ("", ",io=uring"):
+            with self.subTest(options=options):
+                disk, rest = folder / "vdb", folder / "rest"
+                with open(disk, "wb") as f:
+                    f.truncate(1 << 20)
+                process = subprocess.Popen([str(MONITOR), "--kernel", str(ELF), "--disk", f"{IMAGE},ro", "--disk",
+                                            f"{disk}{options}", "--timeout", "60", "--cmdline",
+                                            "lupine_test=errors"],
+                                           stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                self.addCleanup(process.kill)
+
+                def expect(*lines):
+                    got = [next(line.strip() for line in process.stdout if line.startswith(("read", "write")))
+                           for _ in lines]
+                    self.assertEqual(tuple(got), lines)
+
+                expect("read right", "write right")
+                os.truncate(disk, 512 << 10)
+                with open(rest, "wb", buffering=0) as f:
+                    with self.assertRaises(OSError):
+                        while True:
+                            f.write(bytes(4096))
+                process.stdin.write("\n")
+                process.stdin.flush()
+                # Linux has the name of ENOSPC for itself: any failed write is EIO.
+                expect("read I/O error", "write I/O error")
+                rest.unlink()
+                os.truncate(disk, 1 << 20)
+                process.stdin.write("\n")
+                process.stdin.flush()
+                expect("read right", "write right")
+                self.assertEqual(process.wait(60), 0)
 
 
 class PowerCuts(Linux):

@@ -50,9 +50,9 @@ class VmTest(unittest.TestCase):
             f.truncate(size)
         return path
 
-    def vm(self, *arguments, timeout=60, wall=180, report=True, **more):
+    def vm(self, *arguments, timeout=60, wall=180, report=True, wrapper=(), **more):
         """Runs the monitor to its end. @timeout: the guest's; @wall: after which the test fails."""
-        command = [str(MONITOR), *map(str, arguments)]
+        command = [*map(str, wrapper), str(MONITOR), *map(str, arguments)]
         report_file = self.folder / "report.json"
         if timeout:
             command += ["--timeout", str(timeout)]

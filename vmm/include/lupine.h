@@ -42,6 +42,8 @@ struct lupine_disk {
 	bool read_only;
 	bool direct; /* past the host's page cache */
 	bool writethrough; /* a completed write is on stable storage; else after a flush */
+	bool uring; /* requests that come at once are under way at once, by io_uring */
+	bool serve_on_vcpu; /* by the thread that made the request; else by the event loop's */
 	unsigned int queues; /* 0: 1 */
 	uint64_t bytes_per_second, operations_per_second; /* 0: no limit */
 };
@@ -56,6 +58,8 @@ struct lupine_net {
 	uint8_t mac[6]; /* the guest's address; all zero: 52:54:00:4c:50:NN by position */
 	uint16_t mtu; /* 0: the guest's choice */
 	unsigned int queues; /* pairs, of a tap made for several; 0: 1 */
+	bool vhost; /* on a tap: by the host's kernel, where it has vhost-net */
+	bool serve_on_vcpu; /* what the guest sends, by the thread that sends it */
 	uint64_t bytes_per_second, packets_per_second; /* each way; 0: no limit */
 };
 
@@ -206,6 +210,12 @@ int lupine_vm_run(struct lupine_vm *vm, struct lupine_exit *end, struct lupine_e
  * (marker 1) or when the guest has no console. Any thread, and signal handlers.
  */
 bool lupine_vm_ask(struct lupine_vm *vm);
+
+/*
+ * The host made a disk's image larger or smaller, or took a tap down or up: the devices look again
+ * and tell the guest. Any thread, and signal handlers.
+ */
+void lupine_vm_refresh(struct lupine_vm *vm);
 
 /* Asks a running VM to stop, as if its power were cut; any thread, and signal handlers. */
 void lupine_vm_stop(struct lupine_vm *vm);

@@ -228,6 +228,69 @@ static int records(void)
 	}
 }
 
+/* Whether eth0 has a carrier, or -1. */
+static int carrier(void)
+{
+	struct ifreq ifr = { .ifr_name = "eth0" };
+	const int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	const int failed = ioctl(fd, SIOCGIFFLAGS, &ifr);
+
+	close(fd);
+	return failed ? -1 : (ifr.ifr_flags & IFF_RUNNING) != 0;
+}
+
+static off_t size_of_vdb(void)
+{
+	const int fd = open("/dev/vdb", O_RDONLY);
+	const off_t size = lseek(fd, 0, SEEK_END);
+
+	close(fd);
+	return size;
+}
+
+/* Tells the size of vdb and eth0's carrier, and each change of them, until the disk has 3 MiB. */
+static int watch(void)
+{
+	off_t size = -1;
+	int up = -1;
+
+	while (size != 3 << 20) {
+		const off_t new_size = size_of_vdb();
+		const int new_up = carrier();
+
+		if (new_size != size)
+			printf("vdb has %lld\n", (long long)new_size);
+		if (new_up != up)
+			printf("link %s\n", new_up ? "up" : "down");
+		fflush(stdout);
+		size = new_size;
+		up = new_up;
+		usleep(20000);
+	}
+	return 0;
+}
+
+/* What the host makes of it: an error, once, then as before. */
+static int disk_errors(void)
+{
+	static uint8_t block[4096] __attribute__((aligned(4096)));
+	const int fd = open("/dev/vdb", O_RDWR | O_DIRECT);
+	const off_t end = lseek(fd, 0, SEEK_END) - (off_t)sizeof(block);
+	char go;
+
+	for (int round = 0; round < 3; round++) {
+		const ssize_t in = pread(fd, block, sizeof(block), end);
+
+		printf("read %s\n", in == sizeof(block) ? "right" : strerror(errno));
+		const ssize_t out = pwrite(fd, block, sizeof(block), end);
+		printf("write %s\n", out == sizeof(block) ? "right" : strerror(errno));
+		fflush(stdout);
+		if (round < 2 && read(STDIN_FILENO, &go, 1) != 1)
+			return fail("console");
+	}
+	return 0;
+}
+
 static int mtu(void)
 {
 	struct ifreq ifr = { .ifr_name = "eth0" };
@@ -304,12 +367,25 @@ static const struct {
 	const char *name;
 	int (*run)(void);
 } behaviours[] = {
-	{ "status", status },	    { "die", die },	      { "hang", hang },
-	{ "stubborn", stubborn },   { "graceful", graceful }, { "nowhere", nowhere },
-	{ "cpus", cpus },	    { "seeded", seeded },     { "sleep", sleep_a_little },
-	{ "flood", console_flood }, { "read", read_console }, { "disks", disks },
-	{ "clear", clear },	    { "records", records },   { "mtu", mtu },
-	{ "net_out", net_out },	    { "net_in", net_in },
+	{ "status", status },
+	{ "die", die },
+	{ "hang", hang },
+	{ "stubborn", stubborn },
+	{ "graceful", graceful },
+	{ "nowhere", nowhere },
+	{ "cpus", cpus },
+	{ "seeded", seeded },
+	{ "sleep", sleep_a_little },
+	{ "flood", console_flood },
+	{ "read", read_console },
+	{ "disks", disks },
+	{ "clear", clear },
+	{ "records", records },
+	{ "mtu", mtu },
+	{ "watch", watch },
+	{ "errors", disk_errors },
+	{ "net_out", net_out },
+	{ "net_in", net_in },
 };
 
 int main(void)

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * virtio-blk with many requests under way at once (io=uring): more than the ring has slots, each
+ * answered once; errors of the host; a reset in their midst.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <linux/virtio_blk.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_mmio.h>
+#include <linux/virtio_ring.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "blk_uring.h"
+#include "driver.h"
+#include "virtio_blk.h"
+
+#define QUEUE	 256u
+#define REQUESTS (QUEUE / 3)
+#define BYTES	 1024u /* of a request */
+#define HEADERS	 DRIVER_DATA
+#define STATUSES (DRIVER_DATA + 0x2000)
+#define BUFFERS	 (DRIVER_DATA + 0x3000)
+
+struct fixture {
+	struct driver driver;
+	int image;
+	uint8_t pattern[REQUESTS * BYTES];
+};
+
+static int setup(void **state)
+{
+	static struct fixture f;
+	const struct virtio_blk_options options = { .path = "/proc/self/fd/100", .uring = true };
+	struct virtio_device *device;
+	const char *why;
+
+	_Static_assert(REQUESTS > BLK_URING_DEPTH, "more than the ring has slots");
+	driver_init(&f.driver);
+	f.image = dup2(memfd_create("image", MFD_ALLOW_SEALING), 100);
+	for (unsigned int i = 0; i < sizeof(f.pattern); i++)
+		f.pattern[i] = (uint8_t)(i / BYTES * 7 + i);
+	assert_int_equal(write(f.image, f.pattern, sizeof(f.pattern)), sizeof(f.pattern));
+	if (virtio_blk_create(&options, &f.driver.mem, &f.driver.loop, &device, &why) < 0) {
+		print_message("io_uring: %s\n", why);
+		skip();
+	}
+	driver_attach(&f.driver, device);
+	driver_start(&f.driver, 1, QUEUE);
+	*state = &f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	driver_fini(&f->driver);
+	close(f->image);
+	return 0;
+}
+
+/* Request number @i: its own kibibyte of the disk and of memory, in two segments. Not notified. */
+static void offer(struct fixture *f, unsigned int i, uint32_t type)
+{
+	struct driver *d = &f->driver;
+	const struct virtio_blk_outhdr header = { .type = type, .sector = i * BYTES / 512 };
+	const uint64_t table = d->queue[0].desc;
+	const uint16_t at = (uint16_t)(3 * i), last = (uint16_t)(at + 2);
+	const uint16_t in = type == VIRTIO_BLK_T_IN ? VRING_DESC_F_WRITE : 0;
+
+	mem_write(&d->mem, HEADERS + i * sizeof(header), &header, sizeof(header));
+	*(uint8_t *)driver_at(d, STATUSES + i, 1) = 0x55;
+	driver_desc(d, table, at, HEADERS + i * sizeof(header), sizeof(header), VRING_DESC_F_NEXT,
+		    type == VIRTIO_BLK_T_FLUSH ? last : (uint16_t)(at + 1));
+	driver_desc(d, table, at + 1u, BUFFERS + i * BYTES, BYTES, VRING_DESC_F_NEXT | in, last);
+	driver_desc(d, table, last, STATUSES + i, 1, VRING_DESC_F_WRITE, 0);
+	driver_offer(d, 0, at);
+}
+
+/* Waits until @count requests are answered, each once, with @status. */
+static void expect(struct fixture *f, unsigned int count, uint8_t status)
+{
+	bool seen[REQUESTS] = { false };
+	uint32_t id, len;
+
+	for (unsigned int tries = 0; count > 0; tries++) {
+		assert_true(tries < 10000);
+		driver_run(&f->driver);
+		while (driver_used(&f->driver, 0, &id, &len)) {
+			assert_true(id % 3 == 0 && id / 3 < REQUESTS && !seen[id / 3]);
+			seen[id / 3] = true;
+			assert_int_equal(*(uint8_t *)driver_at(&f->driver, STATUSES + id / 3, 1),
+					 status);
+			count--;
+		}
+		usleep(500);
+	}
+	assert_false(driver_used(&f->driver, 0, &id, &len));
+}
+
+static void offer_all(struct fixture *f, uint32_t type)
+{
+	for (unsigned int i = 0; i < REQUESTS; i++)
+		offer(f, i, type);
+	driver_notify(&f->driver, 0);
+}
+
+static void more_than_there_are_slots(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t *buffers = driver_at(&f->driver, BUFFERS, sizeof(f->pattern));
+	uint8_t image[sizeof(f->pattern)];
+
+	offer_all(f, VIRTIO_BLK_T_IN);
+	expect(f, REQUESTS, VIRTIO_BLK_S_OK);
+	assert_memory_equal(buffers, f->pattern, sizeof(f->pattern));
+	for (unsigned int i = 0; i < sizeof(f->pattern); i++)
+		buffers[i] = (uint8_t)~f->pattern[i];
+	offer_all(f, VIRTIO_BLK_T_OUT);
+	expect(f, REQUESTS, VIRTIO_BLK_S_OK);
+	assert_int_equal(pread(f->image, image, sizeof(image), 0), sizeof(image));
+	assert_memory_equal(image, buffers, sizeof(image));
+}
+
+static void flushes_among_writes(void **state)
+{
+	struct fixture *f = *state;
+
+	for (unsigned int i = 0; i < REQUESTS; i++)
+		offer(f, i, i % 4 == 3 ? VIRTIO_BLK_T_FLUSH : VIRTIO_BLK_T_OUT);
+	driver_notify(&f->driver, 0);
+	expect(f, REQUESTS, VIRTIO_BLK_S_OK);
+}
+
+static void a_truncated_image(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(ftruncate(f->image, 0), 0);
+	offer_all(f, VIRTIO_BLK_T_IN);
+	expect(f, REQUESTS, VIRTIO_BLK_S_IOERR);
+	assert_int_equal(ftruncate(f->image, sizeof(f->pattern)), 0);
+	offer_all(f, VIRTIO_BLK_T_IN);
+	expect(f, REQUESTS, VIRTIO_BLK_S_OK);
+}
+
+/* Half a block is there: the transfer stops short, and what is missing is an error. */
+static void a_short_read(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(ftruncate(f->image, BYTES / 2), 0);
+	offer(f, 0, VIRTIO_BLK_T_IN);
+	offer(f, 1, VIRTIO_BLK_T_FLUSH); /* so that the first is not alone */
+	driver_notify(&f->driver, 0);
+	for (unsigned int done = 0, tries = 0; done < 2; tries++) {
+		uint32_t id, len;
+
+		assert_true(tries < 10000);
+		driver_run(&f->driver);
+		while (driver_used(&f->driver, 0, &id, &len))
+			done++;
+		usleep(500);
+	}
+	assert_int_equal(*(uint8_t *)driver_at(&f->driver, STATUSES, 1), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(*(uint8_t *)driver_at(&f->driver, STATUSES + 1, 1), VIRTIO_BLK_S_OK);
+}
+
+static void writes_that_are_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(fcntl(f->image, F_ADD_SEALS, F_SEAL_WRITE), 0);
+	offer_all(f, VIRTIO_BLK_T_OUT);
+	expect(f, REQUESTS, VIRTIO_BLK_S_IOERR);
+	offer_all(f, VIRTIO_BLK_T_IN);
+	expect(f, REQUESTS, VIRTIO_BLK_S_OK);
+}
+
+static void a_reset_waits_for_what_is_under_way(void **state)
+{
+	struct fixture *f = *state;
+	struct driver *d = &f->driver;
+
+	for (unsigned int round = 0; round < 50; round++) {
+		offer_all(f, round % 2 ? VIRTIO_BLK_T_OUT : VIRTIO_BLK_T_IN);
+		driver_set(d, VIRTIO_MMIO_STATUS, 0);
+		/* The memory is ours again. */
+		memset(driver_at(d, BUFFERS, sizeof(f->pattern)), 0x77, sizeof(f->pattern));
+		driver_run(d);
+		for (unsigned int i = 0; i < sizeof(f->pattern); i++)
+			assert_int_equal(*(uint8_t *)driver_at(d, BUFFERS + i, 1), 0x77);
+		driver_start(d, 1, QUEUE);
+	}
+	offer_all(f, VIRTIO_BLK_T_IN);
+	expect(f, REQUESTS, VIRTIO_BLK_S_OK);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(more_than_there_are_slots), TEST(flushes_among_writes),
+		TEST(a_truncated_image),	 TEST(a_short_read),
+		TEST(writes_that_are_refused),	 TEST(a_reset_waits_for_what_is_under_way),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
