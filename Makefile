@@ -8,7 +8,7 @@ PACKAGES := meson ninja-build gcc libc6-dev pkg-config clang clang-format libcla
 	libcmocka-dev libseccomp-dev liburing-dev zlib1g-dev liblzma-dev libzstd-dev liblz4-dev \
 	libjson-c-dev make python3 iproute2 linux-source-6.12 bc bison flex libelf-dev libssl-dev \
 	xz-utils zstd lz4 rsync cpio kmod gawk dpkg-dev musl-tools e2fsprogs erofs-utils python3-kconfiglib skopeo umoci \
-	redis-tools curl acpica-tools busybox-static qemu-system-x86 procps util-linux
+	redis-tools curl passt acpica-tools busybox-static qemu-system-x86 procps util-linux
 
 .PHONY: run test setup build clean
 

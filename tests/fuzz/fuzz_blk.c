@@ -22,6 +22,7 @@ static const struct virtio_blk_options kinds[] = {
 	{ .read_only = true },
 	{ .writethrough = true, .queues = 3 },
 	{ .limits = { { 1u << 30, 0 }, { 1000000, 0 } } },
+	{ .uring = true, .queues = 2 },
 };
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 

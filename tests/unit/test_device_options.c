@@ -47,6 +47,11 @@ static void disks(void **state)
 	assert_int_equal(d.operations_per_second, 2048);
 	assert_int_equal(disk("a,direct=off,cache=writeback", &d), 0);
 	assert_false(d.direct || d.writethrough);
+	assert_false(d.uring || d.serve_on_vcpu);
+	assert_int_equal(disk("a,io=uring,serve=vcpu", &d), 0);
+	assert_true(d.uring && d.serve_on_vcpu);
+	assert_int_equal(disk("a,io=sync,serve=loop", &d), 0);
+	assert_false(d.uring || d.serve_on_vcpu);
 }
 
 static void nets(void **state)
@@ -62,6 +67,9 @@ static void nets(void **state)
 	assert_int_equal(n.queues, 2);
 	assert_int_equal(n.bytes_per_second, 1 << 30);
 	assert_int_equal(n.packets_per_second, 7);
+	assert_false(n.vhost || n.serve_on_vcpu);
+	assert_int_equal(net("tap=t0,vhost=on,serve=vcpu", &n), 0);
+	assert_true(n.vhost && n.serve_on_vcpu);
 	assert_int_equal(net("socket=/run/passt.socket", &n), 0);
 	assert_string_equal(n.socket, "/run/passt.socket");
 	assert_int_equal(net("fd=0", &n), 0);
@@ -80,6 +88,8 @@ static void refusals(void **state)
 		{ "a,direct", "direct=: on or off" },
 		{ "a,direct=yes", "direct=yes: on or off" },
 		{ "a,cache=none", "cache=none: writeback or writethrough" },
+		{ "a,io=aio", "io=aio: sync or uring" },
+		{ "a,serve=", "serve=: loop or vcpu" },
 		{ "a,queues=0", "queues=0: a number above 0" },
 		{ "a,queues=5000000000", "queues=5000000000: a number above 0" },
 		{ "a,bps=-1", "bps=-1: a number, or one with K, M or G" },
@@ -90,6 +100,7 @@ static void refusals(void **state)
 		{ "tap", "tap=: needs a value" },
 		{ "tap=a,fd=3", "needs one of tap=NAME, socket=PATH and fd=N" },
 		{ "tap=a,mac=1:2", "mac=1:2: not six bytes as xx:xx:xx:xx:xx:xx" },
+		{ "tap=a,vhost", "vhost=: on or off" },
 		{ "tap=a,mtu=65536", "mtu=65536: a number up to 65535" },
 		{ "fd=x", "fd=x: a file descriptor's number" },
 		{ "mac=02:00:00:00:00:01", "needs one of tap=NAME, socket=PATH and fd=N" },

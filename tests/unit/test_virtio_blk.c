@@ -465,6 +465,55 @@ static void direct_io(void **state)
 	assert_int_equal(*(uint8_t *)driver_at(&f->driver, BUFFER, 1), 'D');
 }
 
+/* Direct I/O into buffers no host would take, in segments that are no sectors: by the bounce. */
+static void direct_io_of_crooked_buffers(void **state)
+{
+	static const uint32_t lengths[] = { 100, 1, 20000, 12667 };
+	struct fixture *f = *state;
+	struct driver *d = &f->driver;
+	char expected[SECTORS * 512], image[SECTORS * 512];
+	uint32_t id, written;
+
+	attach_with(f, (struct virtio_blk_options){ .direct = true });
+	assert_int_equal(pread(f->fd, expected, sizeof(expected), 0), sizeof(expected));
+	for (int out = 0; out < 2; out++) {
+		const struct virtio_blk_outhdr header = {
+			.type = out ? VIRTIO_BLK_T_OUT : VIRTIO_BLK_T_IN,
+		};
+		uint64_t at = BUFFER + 3, done = 0;
+
+		mem_write(&d->mem, HEADER, &header, sizeof(header));
+		driver_desc(d, d->queue[0].desc, 0, HEADER, sizeof(header), VRING_DESC_F_NEXT, 1);
+		for (unsigned int i = 0; i < 4; i++) {
+			driver_desc(d, d->queue[0].desc, i + 1, at, lengths[i],
+				    (uint16_t)(VRING_DESC_F_NEXT | (out ? 0 : VRING_DESC_F_WRITE)),
+				    (uint16_t)(i + 2));
+			at += lengths[i] + 7;
+		}
+		driver_desc(d, d->queue[0].desc, 5, STATUS, 1, VRING_DESC_F_WRITE, 0);
+		driver_offer(d, 0, 0);
+		driver_notify(d, 0);
+		assert_true(driver_used(d, 0, &id, &written));
+		assert_int_equal(*(uint8_t *)driver_at(d, STATUS, 1), VIRTIO_BLK_S_OK);
+		at = BUFFER + 3;
+		for (unsigned int i = 0; i < 4; i++) {
+			char *segment = driver_at(d, at, lengths[i]);
+
+			assert_memory_equal(segment, expected + done, lengths[i]);
+			for (unsigned int j = 0; j < lengths[i]; j++)
+				segment[j] = expected[done + j] = (char)(done + j * 3);
+			at += lengths[i] + 7;
+			done += lengths[i];
+		}
+		assert_int_equal(done, sizeof(expected));
+	}
+	/* What was written is what the buffers had before they were changed again. */
+	assert_int_equal(pread(f->fd, image, sizeof(image), 0), sizeof(image));
+	for (unsigned int i = 0, done = 0; i < 4; done += lengths[i++])
+		for (unsigned int j = 0; j < lengths[i]; j++)
+			assert_int_equal(image[done + j], (char)(done + j * 3));
+}
+
 static void rate_limited(void **state)
 {
 	struct fixture *f = *state;
@@ -519,6 +568,7 @@ int main(void)
 		BARE(queue_reset),
 		TEST(queue_reset_must_be_negotiated),
 		BARE(direct_io),
+		BARE(direct_io_of_crooked_buffers),
 		BARE(rate_limited),
 		BARE(read_only),
 		BARE(refuses_images),
