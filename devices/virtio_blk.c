@@ -406,6 +406,7 @@ static void describe(struct virtio_blk *blk, const struct virtio_blk_options *op
 		base->offered |= 1ull << VIRTIO_BLK_F_DISCARD | 1ull << VIRTIO_BLK_F_WRITE_ZEROES;
 	if (!options->read_only && !options->writethrough)
 		base->offered |= 1ull << VIRTIO_BLK_F_FLUSH;
+	base->offered &= ~options->without;
 }
 
 static int start_uring(struct virtio_blk *blk, const char **why)

@@ -29,6 +29,7 @@ struct virtio_blk_options {
 	bool uring;
 	unsigned int queues; /* 1 (also for 0) to VIRTIO_BLK_QUEUES_MAX: one a vCPU is best */
 	struct rate_limits limits;
+	uint64_t without; /* features that are not offered */
 };
 
 /*

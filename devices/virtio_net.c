@@ -203,8 +203,8 @@ static void refilled(void *context)
 	pthread_mutex_unlock(&net->base.lock);
 }
 
-/* 5.1.3.1: segmentation needs checksums, ECN needs segmentation, queues need their control. */
-static bool net_accept(uint64_t features)
+/* Of @features those that lack what they need: checksums for segmentation, ... (5.1.3.1) */
+static uint64_t unmet(uint64_t features)
 {
 	static const struct {
 		uint64_t feature, needs_one_of;
@@ -218,10 +218,17 @@ static bool net_accept(uint64_t features)
 		{ BIT(MQ), BIT(CTRL_VQ) },
 	};
 
+	uint64_t lacking = 0;
+
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
-		if ((features & rules[i].feature) && !(features & rules[i].needs_one_of))
-			return false;
-	return true;
+		if (!(features & rules[i].needs_one_of))
+			lacking |= features & rules[i].feature;
+	return lacking;
+}
+
+static bool net_accept(uint64_t features)
+{
+	return unmet(features) == 0;
 }
 
 /*
@@ -483,6 +490,9 @@ static void describe(struct virtio_net *net, const struct virtio_net_options *op
 	/* A control queue costs the boot a few exits: only where it has a use. */
 	if (net->nr_pairs > 1)
 		base->offered |= BIT(CTRL_VQ) | BIT(MQ);
+	base->offered &= ~options->without;
+	while (unmet(base->offered))
+		base->offered &= ~unmet(base->offered);
 }
 
 int virtio_net_create(const struct virtio_net_options *options, const struct guest_mem *mem,

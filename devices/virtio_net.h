@@ -31,6 +31,7 @@ struct virtio_net_options {
 	void *report_context;
 	unsigned int queue_pairs; /* 1 (also for 0) to VIRTIO_NET_PAIRS_MAX, tap by name only */
 	struct rate_limits rx, tx; /* to and from the guest */
+	uint64_t without; /* features that are not offered, nor what needs them */
 };
 
 /* On failure -errno, and *why a static string fit to follow "net NAME: ". */

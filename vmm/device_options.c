@@ -9,10 +9,25 @@
 
 #include "options.h"
 
+#define VERSION_1 32 /* VIRTIO_F_VERSION_1 */
+
 /* What a NAME=VALUE sets. A name that takes no value has kind WORD. */
 struct key {
 	const char *name;
-	enum { WORD, SWITCH, TEXT, SIZE, NUMBER, NUMBER16, MAC, CACHE, IO, SERVE, DESCRIPTOR } kind;
+	enum {
+		WORD,
+		SWITCH,
+		TEXT,
+		SIZE,
+		NUMBER,
+		NUMBER16,
+		MAC,
+		CACHE,
+		IO,
+		SERVE,
+		FEATURES,
+		DESCRIPTOR
+	} kind;
 	size_t offset; /* in the structure that is set */
 };
 
@@ -20,13 +35,19 @@ struct key {
 #define NET(field)  offsetof(struct lupine_net, field)
 
 static const struct key disk_keys[] = {
-	{ "ro", WORD, DISK(read_only) },	 { "direct", SWITCH, DISK(direct) },
-	{ "cache", CACHE, DISK(writethrough) },	 { "io", IO, DISK(uring) },
-	{ "serve", SERVE, DISK(serve_on_vcpu) }, { "queues", NUMBER, DISK(queues) },
-	{ "bps", SIZE, DISK(bytes_per_second) }, { "iops", SIZE, DISK(operations_per_second) },
+	{ "ro", WORD, DISK(read_only) },
+	{ "direct", SWITCH, DISK(direct) },
+	{ "cache", CACHE, DISK(writethrough) },
+	{ "io", IO, DISK(uring) },
+	{ "serve", SERVE, DISK(serve_on_vcpu) },
+	{ "queues", NUMBER, DISK(queues) },
+	{ "without", FEATURES, DISK(without) },
+	{ "bps", SIZE, DISK(bytes_per_second) },
+	{ "iops", SIZE, DISK(operations_per_second) },
 };
 
 static const struct key net_keys[] = {
+	{ "without", FEATURES, NET(without) },
 	{ "tap", TEXT, NET(tap) },
 	{ "socket", TEXT, NET(socket) },
 	{ "fd", DESCRIPTOR, 0 },
@@ -62,6 +83,22 @@ static int parse_choice(const char *text, const char *yes, const char *no, bool 
 	return *field || !strcmp(text, no) ? 0 : -EINVAL;
 }
 
+/* Numbers of features, parted by colons; VERSION_1 is what makes a device of today's. */
+static int parse_features(const char *text, uint64_t *features)
+{
+	char *end;
+
+	do {
+		const unsigned long bit = strtoul(text, &end, 10);
+
+		if (end == text || *text < '0' || *text > '9' || bit > 63 || bit == VERSION_1)
+			return -EINVAL;
+		*features |= 1ull << bit;
+		text = end + 1;
+	} while (*end == ':');
+	return *end ? -EINVAL : 0;
+}
+
 static int set(const struct key *key, void *object, char *value)
 {
 	void *field = (char *)object + key->offset;
@@ -75,6 +112,8 @@ static int set(const struct key *key, void *object, char *value)
 		return parse_choice(value, "on", "off", field);
 	case CACHE:
 		return parse_choice(value, "writethrough", "writeback", field);
+	case FEATURES:
+		return parse_features(value, field);
 	case IO:
 		return parse_choice(value, "uring", "sync", field);
 	case SERVE:
@@ -121,6 +160,7 @@ static const char *usage_of(const struct key *key)
 		[NUMBER16] = "a number up to 65535",
 		[MAC] = "not six bytes as xx:xx:xx:xx:xx:xx",
 		[CACHE] = "writeback or writethrough",
+		[FEATURES] = "numbers of features, parted by colons; not 32",
 		[IO] = "sync or uring",
 		[SERVE] = "loop or vcpu",
 		[DESCRIPTOR] = "a file descriptor's number",

@@ -27,6 +27,7 @@ const char options_help[] =
 	"sync)\n"
 	"    ,serve=vcpu           on the vCPU's own thread (default: loop)\n"
 	"    ,queues=N ,bps=SIZE ,iops=N  queues (1); limits of bytes and operations a second\n"
+	"    ,without=N:N...       virtio features, by number, that are not offered\n"
 	"  --net tap=NAME[,mac=MAC]  network card on a tap of this host (eth0, eth1, ...)\n"
 	"    socket=PATH or fd=N   instead of tap=: passt's socket; an open tap or stream socket\n"
 	"    ,vhost=on             packets by this host's kernel, where it has vhost-net\n"

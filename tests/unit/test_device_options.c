@@ -50,6 +50,8 @@ static void disks(void **state)
 	assert_false(d.uring || d.serve_on_vcpu);
 	assert_int_equal(disk("a,io=uring,serve=vcpu", &d), 0);
 	assert_true(d.uring && d.serve_on_vcpu);
+	assert_int_equal(disk("a,without=28:29:0", &d), 0);
+	assert_int_equal(d.without, 1u << 28 | 1u << 29 | 1);
 	assert_int_equal(disk("a,io=sync,serve=loop", &d), 0);
 	assert_false(d.uring || d.serve_on_vcpu);
 }
@@ -90,6 +92,9 @@ static void refusals(void **state)
 		{ "a,cache=none", "cache=none: writeback or writethrough" },
 		{ "a,io=aio", "io=aio: sync or uring" },
 		{ "a,serve=", "serve=: loop or vcpu" },
+		{ "a,without=32", "without=32: numbers of features, parted by colons; not 32" },
+		{ "a,without=64", "without=64: numbers of features, parted by colons; not 32" },
+		{ "a,without=1:", "without=1:: numbers of features, parted by colons; not 32" },
 		{ "a,queues=0", "queues=0: a number above 0" },
 		{ "a,queues=5000000000", "queues=5000000000: a number above 0" },
 		{ "a,bps=-1", "bps=-1: a number, or one with K, M or G" },

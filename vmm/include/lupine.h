@@ -46,6 +46,7 @@ struct lupine_disk {
 	bool serve_on_vcpu; /* by the thread that made the request; else by the event loop's */
 	unsigned int queues; /* 0: 1 */
 	uint64_t bytes_per_second, operations_per_second; /* 0: no limit */
+	uint64_t without; /* features (virtio 1.2, 2.2), a bit each, that are not offered */
 };
 
 struct lupine_net {
@@ -61,6 +62,7 @@ struct lupine_net {
 	bool vhost; /* on a tap: by the host's kernel, where it has vhost-net */
 	bool serve_on_vcpu; /* what the guest sends, by the thread that sends it */
 	uint64_t bytes_per_second, packets_per_second; /* each way; 0: no limit */
+	uint64_t without; /* features that are not offered, nor what needs them */
 };
 
 /* How much of the process is confined by seccomp once the guest may run. */

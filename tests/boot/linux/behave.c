@@ -415,6 +415,8 @@ static int net_in(void)
 	if (listener < 0 || bind(listener, (const struct sockaddr *)&any, sizeof(any)) ||
 	    listen(listener, 1))
 		return fail("listen");
+	printf("listening\n");
+	fflush(stdout);
 	const int fd = accept(listener, NULL, NULL);
 	if (fd < 0)
 		return fail("accept");
