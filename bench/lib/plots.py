@@ -111,3 +111,25 @@ def scale(doc, path):
     axes.grid(alpha=0.3, which="both")
     axes.legend(fontsize=8)
     save(figure, path)
+
+
+def devices(results, meaning, path, unit_text):
+    """Bars of what an operation takes, a group for each test: @unit_text above, exits below."""
+    tests = list(dict.fromkeys(test for _, test in results))
+    monitors = list(dict.fromkeys(name for name, _ in results))
+    figure, panels = pyplot.subplots(2, 1, figsize=(9, 6), sharex=True)
+    width = 0.8 / len(monitors)
+    for panel, key in zip(panels, ("ns", "exits")):
+        for i, name in enumerate(monitors):
+            values = [results[name, test][key] / results[name, test]["count"] if (name, test) in results else 0
+                      for test in tests]
+            places = [at + (i - (len(monitors) - 1) / 2) * width for at in range(len(tests))]
+            panel.bar(places, values, width, label=NAMES.get(name, name))
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0].set_yscale("log")
+    panels[0].set_ylabel(f"{unit_text} an operation")
+    panels[1].set_ylabel("exits an operation")
+    panels[0].legend(frameon=False)
+    panels[1].set_xticks(range(len(tests)), [meaning[test].replace(", ", "\n") for test in tests], fontsize=7,
+                         rotation=30, ha="right")
+    save(figure, path)
