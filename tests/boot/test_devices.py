@@ -12,7 +12,7 @@ import threading
 import time
 
 from test_linux import ELF, GUEST, HOST, IMAGE, PATTERN, PORT, TOTAL, Linux
-from vm import DISK, MONITOR, NET, tap
+from vm import BUILD, DISK, MONITOR, NET, tap
 
 BLOCK = 4096
 ROUNDS = int(os.environ.get("LUPINE_ROUNDS", "5"))
@@ -156,6 +156,15 @@ class Nets(Linux):
         subprocess.run(["ip", "address", "add", f"{HOST}/24", "dev", "lupine2"], check=True)
         subprocess.run(["ip", "link", "set", "lupine2", "up"], check=True)
         self.vhost(",queues=2", "--cpus", "2", name="lupine2")
+
+    def test_vhost_and_a_hostile_driver(self):
+        if not os.path.exists("/sys/module/vhost_net"):
+            self.skipTest("no vhost_net on this host")
+        with tap("lupine0", f"{HOST}/24") as name:
+            done = subprocess.run([BUILD / "tests/unit/test_vhost"], env={**os.environ, "LUPINE_TAP": name},
+                                  capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertNotIn("SKIPPED", done.stdout + done.stderr)
 
     def test_no_vhost_on_the_host(self):
         """A device of that name which is none: one line says so, and packets pass all the same."""
