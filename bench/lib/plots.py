@@ -114,7 +114,7 @@ def scale(doc, path):
 
 
 def devices(results, meaning, path, unit_text):
-    """Bars of what an operation takes, a group for each test: @unit_text above, exits below."""
+    """Bars of what an operation takes, a group for each test: of @unit_text, and of exits."""
     tests = list(dict.fromkeys(test for _, test in results))
     monitors = list(dict.fromkeys(name for name, _ in results))
     figure, panels = pyplot.subplots(2, 1, figsize=(9, 6), sharex=True)
@@ -124,9 +124,9 @@ def devices(results, meaning, path, unit_text):
             values = [results[name, test][key] / results[name, test]["count"] if (name, test) in results else 0
                       for test in tests]
             places = [at + (i - (len(monitors) - 1) / 2) * width for at in range(len(tests))]
-            panel.bar(places, values, width, label=NAMES.get(name, name))
+            bars = panel.bar(places, values, width, label=NAMES.get(name, name))
+            panel.bar_label(bars, [f"{v / 1000:.0f}k" if key == "ns" else f"{v:.2f}" for v in values], fontsize=6)
         panel.spines[["top", "right"]].set_visible(False)
-    panels[0].set_yscale("log")
     panels[0].set_ylabel(f"{unit_text} an operation")
     panels[1].set_ylabel("exits an operation")
     panels[0].legend(frameon=False)
