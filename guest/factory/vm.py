@@ -67,7 +67,6 @@ class Guest:
             arguments += ["--report", self.report]
         arguments += ["--cmdline", " ".join(words), *self.extra]
         self.output = self.stack.enter_context(open(self.folder / "console", "w+b"))
-        self.started, self.answered = time.monotonic_ns(), None
         try:
             self.process = subprocess.Popen([str(word) for word in arguments], stdin=subprocess.DEVNULL, stdout=self.output,
                                             stderr=subprocess.STDOUT)
@@ -105,7 +104,7 @@ def step(guest, words, patience):
     return done.returncode, done.stdout
 
 
-def probe(guest, show=lambda text: None, pause=0.2):
+def probe(guest, show=lambda text: None):
     """Runs the manifest's probe; returns when the guest has answered every step, and fails with what it said otherwise."""
     wanted = guest.manifest.probe
     deadline = time.monotonic() + wanted.get("seconds", 60)
@@ -121,12 +120,11 @@ def probe(guest, show=lambda text: None, pause=0.2):
                 fail(f"the guest ended with status {guest.process.returncode}")
             status, output = step(guest, entry["run"], deadline - time.monotonic())
             if status == 0 and re.search(entry.get("expect", ""), output, re.M):
-                guest.answered = guest.answered or time.monotonic_ns()
                 break
             # Only the first step may come too early: an application that answered once has to go on answering.
             if not first or time.monotonic() > deadline:
                 fail(f"`{' '.join(entry['run'])}` gave {status}: {output.strip()[-300:]}")
-            time.sleep(pause)
+            time.sleep(0.2)
         show(f"$ {' '.join(entry['run']).replace('{ip}', guest.address or '')}\n{output.rstrip()}")
         first = False
     if "output" in wanted:
@@ -134,7 +132,6 @@ def probe(guest, show=lambda text: None, pause=0.2):
             status = guest.process.wait(max(deadline - time.monotonic(), 1))
         except subprocess.TimeoutExpired:
             fail("it did not end in time")
-        guest.answered = time.monotonic_ns()
         if status != wanted.get("status", 0):
             fail(f"the guest ended with status {status}")
         if not re.search(wanted["output"], guest.console(), re.M):
