@@ -3,7 +3,9 @@
 #ifndef KML_TEST_H
 #define KML_TEST_H
 
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
