@@ -117,8 +117,6 @@ static enum lupine_exit_kind handle_exit(struct vcpu *vcpu)
 	case KVM_EXIT_SHUTDOWN:
 		stop_request(vcpu->machine->stop, LUPINE_EXIT_TRIPLE_FAULT, 0);
 		break;
-	case KVM_EXIT_INTR:
-		return LUPINE_KIND_SIGNAL;
 	case KVM_EXIT_FAIL_ENTRY:
 		stop_fail(vcpu->machine->stop, -EINVAL,
 			  "KVM_RUN: the CPU refused the vCPU's state");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A VM as a whole: what lupine.h's opaque handle is. Only vm.c and vm_run.c know it. */
+/* A VM as a whole: what lupine.h's opaque handle is. Only vm*.c know it. */
 #ifndef LUPINE_VM_H
 #define LUPINE_VM_H
 
@@ -40,5 +40,8 @@ struct lupine_vm {
 	struct vcpu vcpus[LUPINE_MAX_CPUS];
 	bool ran;
 };
+
+/* vm_devices.c: the event loop and what it serves. lupine_vm_destroy() undoes it, also in part. */
+int vm_attach_devices(struct lupine_vm *vm, struct lupine_error *error);
 
 #endif
