@@ -161,13 +161,15 @@ def by_function(exits, name_of):
     return sorted(((f, w, n) for (f, w), n in found.items()), key=lambda r: -r[2])
 
 
-def exits_text(results, name_of=None):
+def exits_text(results, names=None):
+    """@names: {monitor: what names an address of its guest's kernel, or None}"""
     for name, result in results.items():
         x = cell(result, "exits")
         if not x:
             continue
         reasons = ", ".join(f"{why} {n}" for why, n in x["reasons"].items())
         yield f"{name}: exits until init: {reasons}"
+        name_of = (names or {}).get(name)
         if name_of:
             yield f"{name}: by the guest's function: " + ", ".join(
                 f"{function} ({why}) {n}" for function, why, n in by_function(x, name_of)[:30])

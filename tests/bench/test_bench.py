@@ -95,6 +95,13 @@ class Results(unittest.TestCase):
         self.assertIn(["mmio 0xd0001000", "0x200100", 1], x["places"])
         self.assertEqual(sum(n for _, _, n in x["places"]), x["total"])
 
+    def test_functions_only_by_the_kernels_own_map(self):
+        group, run = one()
+        found = {"vm": {"exits": phases.exits(group, run).as_dict()}}
+        named = [line for line in report.exits_text({**found, "other": found["vm"]}, {"vm": lambda a: "f"})
+                 if "by the guest's function" in line]
+        self.assertEqual(named, ["vm: by the guest's function: f (hlt) 1"])
+
     def test_every_halt_is_listed_or_none(self):
         group, run = one()
         halted = {"exits": phases.exits(group, run).as_dict()}
