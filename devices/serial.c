@@ -5,6 +5,7 @@
 #include <linux/serial_reg.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,6 +22,9 @@ struct serial {
 	size_t input_at, input_len;
 	char tail[SERIAL_TAIL]; /* a ring */
 	size_t tail_at, tail_len;
+	bool lossy; /* output was lost, and that was said */
+	void (*report)(void *context, const char *line);
+	void *report_context;
 };
 
 int serial_create(int out_fd, int irq_fd, struct serial **result)
@@ -35,6 +39,13 @@ int serial_create(int out_fd, int irq_fd, struct serial **result)
 	serial->dll = 1; /* 115200 baud, should anyone ask */
 	*result = serial;
 	return 0;
+}
+
+void serial_set_report(struct serial *serial, void (*report)(void *context, const char *line),
+		       void *context)
+{
+	serial->report = report;
+	serial->report_context = context;
 }
 
 void serial_destroy(struct serial *serial)
@@ -79,6 +90,22 @@ static bool take_input(struct serial *serial, uint8_t value)
 	return true;
 }
 
+static void put_out(struct serial *serial, uint8_t value)
+{
+	char line[128];
+	ssize_t n;
+
+	do
+		n = write(serial->out_fd, &value, 1);
+	while (n < 0 && errno == EINTR);
+	if (n == 1 || serial->lossy)
+		return;
+	serial->lossy = true;
+	snprintf(line, sizeof(line), "console: some of its output is lost: %s", strerror(errno));
+	if (serial->report)
+		serial->report(serial->report_context, line);
+}
+
 static void transmit(struct serial *serial, uint8_t value)
 {
 	if (serial->mcr & UART_MCR_LOOP) {
@@ -89,8 +116,7 @@ static void transmit(struct serial *serial, uint8_t value)
 	if (serial->tail_len < SERIAL_TAIL)
 		serial->tail_len++;
 	if (serial->out_fd >= 0)
-		while (write(serial->out_fd, &value, 1) < 0 && errno == EINTR)
-			;
+		put_out(serial, value);
 }
 
 /* The modem's lines: all well; in loopback they are the outputs' (the driver's test for a UART). */

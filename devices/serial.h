@@ -24,6 +24,10 @@ struct serial;
 int serial_create(int out_fd, int irq_fd, struct serial **serial);
 void serial_destroy(struct serial *serial);
 
+/* @report is told once when output cannot be written, on the thread that writes it. */
+void serial_set_report(struct serial *serial, void (*report)(void *context, const char *line),
+		       void *context);
+
 uint8_t serial_read(struct serial *serial, uint32_t port_offset);
 void serial_write(struct serial *serial, uint32_t port_offset, uint8_t value);
 

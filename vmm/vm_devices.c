@@ -161,6 +161,8 @@ static int create_console(struct lupine_vm *vm)
 	err = kvm_bind_irq(&vm->kvm, vm->serial_irq_fd, SERIAL_COM1_IRQ);
 	if (!err)
 		err = serial_create(vm->config.console_out, vm->serial_irq_fd, &vm->machine.serial);
+	if (!err)
+		serial_set_report(vm->machine.serial, vm->config.log, vm->config.log_context);
 	if (!err && vm->config.console)
 		err = create_interrupt(vm);
 	if (err || vm->config.console_in < 0)

@@ -93,6 +93,11 @@ class Signals(VmTest):
         process.stdout.close()
         self.assertEqual(process.wait(timeout=30), TIMEOUT)
 
+    def test_a_console_on_a_full_disk_is_told_once(self):
+        result = self.vm("--kernel", bare("panic"), "--console", "file:/dev/full")
+        self.assertEqual(result.status, PANIC)
+        self.assertEqual(result.err.count("console: some of its output is lost: No space left"), 1)
+
     def test_a_killed_monitor_leaves_nothing(self):
         process = self.start("--kernel", bare("chatter"), "--report",
                              f"json:{self.folder}/report.json", "--disk", self.disk())
