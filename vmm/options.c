@@ -40,7 +40,7 @@ const char options_help[] =
 	"  --report text|json[:FILE]  the boot report, on standard error or in FILE\n"
 	"  --timeout SECONDS     stop the VM after that long\n"
 	"  --exit-port on|off    I/O port 0xf4 takes the application's exit status (on)\n"
-	"  --seccomp on|off      confine the monitor's threads (on)\n"
+	"  --seccomp on|off      confine the monitor by seccomp (on)\n"
 	"  --check               examine this host and say what stops or slows a VM\n"
 	"  --version, --help\n"
 	"\n"
