@@ -3,7 +3,8 @@
  * Both ends of bench/devices. In the guest, process 1's application: does what "bench=TEST:COUNT"
  * on the kernel's command line says. "devices peer ADDRESS" on the host: the other end of the
  * network tests, which also reads KVM's counters when the guest says that its operations begin and
- * end.
+ * end. "devices marks ADDRESS" does so when it reads the lines "begin" and "end" (bench/devices
+ * --tools), and prints all others.
  *
  * Disk tests work on /dev/vdb, past the guest's page cache: read and write of 4 KiB at random, by
  * one (-1) or by 32 at once (-32), and of 1 MiB in sequence (-seq). Network tests: rr, one byte
@@ -254,13 +255,10 @@ static void read_counters(long long *values)
 	}
 }
 
-static void peer(const char *address)
+static int await_guest(const char *address)
 {
 	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(PORT) };
 	const int listener = socket(AF_INET, SOCK_STREAM, 0), one = 1;
-	long long before[COUNTERS], after[COUNTERS];
-	struct plan plan;
-	uint64_t elapsed;
 
 	inet_aton(address, &at.sin_addr);
 	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
@@ -270,6 +268,25 @@ static void peer(const char *address)
 	if (guest < 0)
 		die("accept");
 	setsockopt(guest, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	return guest;
+}
+
+static void print_part(uint64_t elapsed, const long long *before, const long long *after)
+{
+	printf("\"ns\": %llu", (unsigned long long)elapsed);
+	for (size_t i = 0; i < COUNTERS; i++)
+		if (before[i] >= 0)
+			printf(", \"%s\": %lld", counter_names[i], after[i] - before[i]);
+	printf("}\n");
+}
+
+static void peer(const char *address)
+{
+	long long before[COUNTERS], after[COUNTERS];
+	struct plan plan;
+	uint64_t elapsed;
+	const int guest = await_guest(address);
+
 	for (int round = 0; round < 2; round++) {
 		all(guest, &plan, sizeof(plan), false);
 		read_counters(before);
@@ -279,12 +296,35 @@ static void peer(const char *address)
 		read_counters(after);
 		all(guest, buffer, 1, true);
 	}
-	printf("{\"test\": \"%s\", \"count\": %llu, \"ns\": %llu", plan.test,
-	       (unsigned long long)plan.count, (unsigned long long)elapsed);
-	for (size_t i = 0; i < COUNTERS; i++)
-		if (before[i] >= 0)
-			printf(", \"%s\": %lld", counter_names[i], after[i] - before[i]);
-	printf("}\n");
+	printf("{\"test\": \"%s\", \"count\": %llu, ", plan.test, (unsigned long long)plan.count);
+	print_part(elapsed, before, after);
+}
+
+static void marks(const char *address)
+{
+	long long before[COUNTERS], after[COUNTERS];
+	uint64_t start = 0;
+	char line[1024], answer = '\n';
+	const int guest = await_guest(address);
+	FILE *said = fdopen(guest, "r");
+
+	setvbuf(stdout, NULL, _IOLBF, 0); /* it is killed when the guest has ended */
+	while (said && fgets(line, sizeof(line), said)) {
+		if (!strcmp(line, "begin\n")) {
+			read_counters(before);
+			start = now();
+			all(guest, &answer, 1, true);
+		} else if (start && !strcmp(line, "end\n")) {
+			const uint64_t end = now();
+
+			read_counters(after);
+			all(guest, &answer, 1, true);
+			printf("{");
+			print_part(end - start, before, after);
+		} else {
+			fputs(line, stdout);
+		}
+	}
 }
 
 int main(int argc, char **argv)
@@ -292,6 +332,8 @@ int main(int argc, char **argv)
 	memset(buffer, 'b', sizeof(buffer));
 	if (argc == 3 && !strcmp(argv[1], "peer"))
 		peer(argv[2]);
+	else if (argc == 3 && !strcmp(argv[1], "marks"))
+		marks(argv[2]);
 	else
 		guest();
 	return 0;
