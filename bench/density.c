@@ -4,20 +4,19 @@
 // them running, and writes what each took and what memory the host has left. "%d" in an argument is
 // the index. Ends them at the end.
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "launch.h"
+#include "tracefs.h"
 
-enum { MAX_GUESTS = 1000, MAX_ARGS = 128, SECONDS = 120 };
+enum { MAX_GUESTS = 1000, SECONDS = 120 };
 
 static pid_t guests[MAX_GUESTS];
 static int nr_guests;
@@ -48,29 +47,6 @@ static void too_late(int signal)
 	_exit(1);
 }
 
-void copy_lines(FILE *out, const char *path, const char *prefix)
-{
-	char line[512];
-	FILE *in = fopen(path, "re");
-
-	if (!in)
-		return;
-	while (fgets(line, sizeof(line), in))
-		fprintf(out, "%s%s", prefix, line);
-	fclose(in);
-}
-
-static void set(const char *file, const char *text)
-{
-	char path[256];
-
-	snprintf(path, sizeof(path), TRACEFS "/%s", file);
-	const int fd = open(path, O_WRONLY | O_TRUNC);
-	if (fd < 0 || write(fd, text, strlen(text)) < 0)
-		die(path);
-	close(fd);
-}
-
 static unsigned long long now(void)
 {
 	struct timespec t;
@@ -81,21 +57,10 @@ static unsigned long long now(void)
 
 static pid_t start(char **from, int index)
 {
-	static char text[MAX_ARGS][512];
+	static char text[MAX_ARGS][LINE];
 	char *args[MAX_ARGS + 1];
-	int i = 0;
 
-	for (; from[i] && i < MAX_ARGS; i++) {
-		const char *mark = strstr(from[i], "%d");
-
-		args[i] = from[i];
-		if (mark) {
-			snprintf(text[i], sizeof(text[i]), "%.*s%d%s", (int)(mark - from[i]),
-				 from[i], index, mark + 2);
-			args[i] = text[i];
-		}
-	}
-	args[i] = NULL;
+	fill_index(from, args, text, index);
 	const pid_t pid = vfork();
 	if (pid < 0)
 		die("vfork");
@@ -121,18 +86,17 @@ int main(int argc, char **argv)
 {
 	const int count = argc > 3 ? atoi(argv[1]) : 0;
 
-	if (count < 2 || count > MAX_GUESTS) {
+	if (count < 2 || count > MAX_GUESTS || argc - 3 > MAX_ARGS) {
 		fprintf(stderr, "usage: density COUNT RESULTS PROGRAM ARGUMENT...\n");
 		return 2;
 	}
-	if (access(TRACEFS "/trace", F_OK) && mount("tracefs", TRACEFS, "tracefs", 0, NULL))
-		die("tracefs");
-	set("events/enable", "0");
-	set("trace", "");
-	set("trace_clock", "mono");
-	set("events/kvm/kvm_pio/filter", "port==0xf5");
-	set("events/kvm/kvm_pio/enable", "1");
-	set("tracing_on", "1");
+	tracefs_mount();
+	tracefs_set("events/enable", "0");
+	tracefs_set("trace", "");
+	tracefs_set("trace_clock", "mono");
+	tracefs_set("events/kvm/kvm_pio/filter", "port==0xf5");
+	tracefs_set("events/kvm/kvm_pio/enable", "1");
+	tracefs_set("tracing_on", "1");
 	FILE *out = fopen(argv[2], "we"), *trace = fopen(TRACEFS "/trace_pipe", "re");
 	if (!out || !trace)
 		die(out ? "trace_pipe" : argv[2]);

@@ -19,7 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -27,8 +26,9 @@
 #include <x86intrin.h>
 
 #include "launch.h"
+#include "tracefs.h"
 
-enum { MAX_ARGS = 128, MAX_SETS = 64, MAX_GROUP = 256, LINE = 8192 };
+enum { MAX_SETS = 64, MAX_GROUP = 256 };
 
 struct plan {
 	char mode[16], name[64];
@@ -67,38 +67,18 @@ static void stamp_clock(FILE *out)
 		(unsigned long long)now.tv_sec * 1000000000ull + (unsigned long long)now.tv_nsec);
 }
 
-void copy_lines(FILE *out, const char *path, const char *prefix)
-{
-	static char line[LINE];
-	FILE *in = fopen(path, "re");
-
-	if (!in)
-		return;
-	while (fgets(line, sizeof(line), in)) {
-		fprintf(out, "%s%s", prefix, line);
-		if (!strchr(line, '\n'))
-			fputc('\n', out);
-	}
-	fclose(in);
-}
-
 // FILE of tracefs and TEXT; a leading '?' of FILE: it may fail (an event this kernel lacks).
 static void apply(const char *setting)
 {
-	char path[512];
+	char file[512];
 	const char *text = strchr(setting, ' ');
 	const int optional = *setting == '?';
 
 	if (!text)
 		return;
-	snprintf(path, sizeof(path), TRACEFS "/%.*s", (int)(text - setting - optional),
-		 setting + optional);
-	const int fd = open(path, O_WRONLY | O_CLOEXEC | O_TRUNC);
-	const ssize_t length = (ssize_t)strlen(text + 1);
-	if ((fd < 0 || write(fd, text + 1, (size_t)length) != length) && !optional)
-		die(path);
-	if (fd >= 0)
-		close(fd);
+	snprintf(file, sizeof(file), "%.*s", (int)(text - setting - optional), setting + optional);
+	if (!tracefs_write(file, text + 1) && !optional)
+		die(file);
 }
 
 // Mode "calls": events of this process and its threads alone.
@@ -130,23 +110,6 @@ static void become(char *const *argv, const char *log, const char *mode, volatil
 	*started = __rdtsc();
 	execv(argv[0], argv);
 	_exit(127);
-}
-
-static void fill_index(char *const *from, char **to, char (*text)[LINE], int index)
-{
-	int i = 0;
-
-	for (; from[i]; i++) {
-		const char *mark = strstr(from[i], "%d");
-
-		to[i] = from[i];
-		if (mark) {
-			snprintf(text[i], LINE, "%.*s%d%s", (int)(mark - from[i]), from[i], index,
-				 mark + 2);
-			to[i] = text[i];
-		}
-	}
-	to[i] = NULL;
 }
 
 static void start(const struct plan *plan, int index, volatile uint64_t *started)
@@ -295,8 +258,7 @@ int main(int argc, char **argv)
 	FILE *in = fopen(argv[1], "re"), *out = fopen(argv[2], "we");
 	if (!in || !out)
 		die(in ? argv[2] : argv[1]);
-	if (access(TRACEFS "/trace", F_OK) && mount("tracefs", TRACEFS, "tracefs", 0, NULL))
-		die("tracefs (it takes root and a kernel with CONFIG_EVENT_TRACING)");
+	tracefs_mount();
 	sigaction(SIGALRM, &on_alarm, NULL);
 	while (fgets(line, sizeof(line), in)) {
 		line[strcspn(line, "\n")] = '\0';

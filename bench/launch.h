@@ -9,11 +9,13 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
-#define TRACEFS "/sys/kernel/tracing"
+enum { MAX_ARGS = 128, LINE = 8192 };
 
+/* Each program has its own: it says so, puts its house in order and exits. */
 void die(const char *what);
-/* The lines of @path to @out, each after @prefix; nothing when it cannot be read. */
-void copy_lines(FILE *out, const char *path, const char *prefix);
+
+/* @from with @index for the "%d" of each argument, by way of a @text for each that has one. */
+void fill_index(char *const *from, char **to, char (*text)[LINE], int index);
 
 /* Mode "memory": the program is watched system call by system call. */
 void memory_trace_me(void);

@@ -19,9 +19,10 @@
 #include <x86intrin.h>
 
 #include "launch.h"
+#include "tracefs.h"
 
 // A trace of its own: reading one takes the lines out of it.
-#define INSTANCE TRACEFS "/instances/ask"
+#define INSTANCE "instances/ask"
 
 // An attempt costs the guest some 40,000 instructions, so they are not many; the answer is seen up
 // to this much late.
@@ -29,17 +30,6 @@ enum { RETRY_US = 2000, TRIES = 5000, WAIT_MS = 100 };
 
 static pid_t asker;
 static int results[2] = { -1, -1 }, victims[2] = { -1, -1 };
-
-static void set(const char *file, const char *text)
-{
-	char path[256];
-
-	snprintf(path, sizeof(path), INSTANCE "/%s", file);
-	const int fd = open(path, O_WRONLY | O_TRUNC);
-	if (fd < 0 || write(fd, text, strlen(text)) < 0)
-		die(path);
-	close(fd);
-}
 
 // One attempt; 0 when there was no answer. A refusal comes at once: the guest's kernel is there,
 // its application not yet.
@@ -69,7 +59,7 @@ static uint64_t attempt(const struct ask *ask)
 static void be_the_asker(const struct ask *ask)
 {
 	static char line[1024];
-	FILE *trace = fopen(INSTANCE "/trace_pipe", "re");
+	FILE *trace = fopen(TRACEFS "/" INSTANCE "/trace_pipe", "re");
 	uint64_t answered = 0;
 	pid_t victim;
 
@@ -89,15 +79,15 @@ static void be_the_asker(const struct ask *ask)
 
 void ask_begin(const struct ask *ask)
 {
-	if (access(INSTANCE, F_OK) && mkdir(INSTANCE, 0700))
+	if (access(TRACEFS "/" INSTANCE, F_OK) && mkdir(TRACEFS "/" INSTANCE, 0700))
 		die(INSTANCE);
-	set("tracing_on", "0");
-	set("trace", "");
-	set("events/kvm/kvm_pio/filter", "port==0xf5");
-	set("events/kvm/kvm_pio/enable", "1");
+	tracefs_set(INSTANCE "/tracing_on", "0");
+	tracefs_set(INSTANCE "/trace", "");
+	tracefs_set(INSTANCE "/events/kvm/kvm_pio/filter", "port==0xf5");
+	tracefs_set(INSTANCE "/events/kvm/kvm_pio/enable", "1");
 	if (pipe2(results, O_CLOEXEC) || pipe2(victims, O_CLOEXEC))
 		die("pipe");
-	set("tracing_on", "1");
+	tracefs_set(INSTANCE "/tracing_on", "1");
 	asker = fork();
 	if (asker < 0)
 		die("fork");
@@ -128,8 +118,8 @@ uint64_t ask_end(void)
 	close(results[0]);
 	close(victims[0]);
 	close(victims[1]);
-	set("tracing_on", "0");
-	set("events/kvm/kvm_pio/enable", "0");
+	tracefs_set(INSTANCE "/tracing_on", "0");
+	tracefs_set(INSTANCE "/events/kvm/kvm_pio/enable", "0");
 	asker = 0;
 	return answered;
 }

@@ -15,6 +15,7 @@
 #include <linux/ptrace.h>
 
 #include "launch.h"
+#include "tracefs.h"
 
 void memory_trace_me(void)
 {

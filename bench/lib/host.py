@@ -29,8 +29,9 @@ def hardware_kvm():
 
 def build(folder):
     """The launcher and the floor probe, made anew each time: it takes a second."""
-    sources = {"launch": ["launch.c", "launch_memory.c", "launch_profile.c", "launch_ask.c"], "floor": ["floor.c"],
-               "density": ["density.c"]}
+    sources = {"launch": ["launch.c", "launch_args.c", "launch_ask.c", "launch_memory.c", "launch_profile.c",
+                          "tracefs.c"],
+               "floor": ["floor.c"], "density": ["density.c", "launch_args.c", "tracefs.c"]}
     for program, files in sources.items():
         flags = [f"-Wl,-Ttext-segment={LAUNCH_BASE:#x}"] if program == "launch" else []
         command = [os.environ.get("CC", "cc"), *CFLAGS, *flags, "-o", os.path.join(folder, program),
