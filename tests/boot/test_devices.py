@@ -109,11 +109,14 @@ class Nets(Linux):
             self.answers("mtu", "mtu 1280", "--net", f"tap={name},mtu=1280", cmdline=f"lupine_net={GUEST}/24")
             self.both_ways(",mtu=1280", name=name)
 
+    def multi_queue_tap(self, name):
+        subprocess.run(["ip", "tuntap", "add", "dev", name, "mode", "tap", "multi_queue", "vnet_hdr"], check=True)
+        self.addCleanup(subprocess.run, ["ip", "link", "delete", name], check=False)
+        subprocess.run(["ip", "address", "add", f"{HOST}/24", "dev", name], check=True)
+        subprocess.run(["ip", "link", "set", name, "up"], check=True)
+
     def test_queues(self):
-        subprocess.run(["ip", "tuntap", "add", "dev", "lupine1", "mode", "tap", "multi_queue", "vnet_hdr"], check=True)
-        self.addCleanup(subprocess.run, ["ip", "link", "delete", "lupine1"], check=False)
-        subprocess.run(["ip", "address", "add", f"{HOST}/24", "dev", "lupine1"], check=True)
-        subprocess.run(["ip", "link", "set", "lupine1", "up"], check=True)
+        self.multi_queue_tap("lupine1")
         self.both_ways(",queues=2", "--cpus", "2", name="lupine1")
 
     def test_each_feature_off(self):
@@ -151,10 +154,7 @@ class Nets(Linux):
         self.vhost(",serve=vcpu,mtu=1280", "--cpus", "2")
 
     def test_vhost_queues(self):
-        subprocess.run(["ip", "tuntap", "add", "dev", "lupine2", "mode", "tap", "multi_queue", "vnet_hdr"], check=True)
-        self.addCleanup(subprocess.run, ["ip", "link", "delete", "lupine2"], check=False)
-        subprocess.run(["ip", "address", "add", f"{HOST}/24", "dev", "lupine2"], check=True)
-        subprocess.run(["ip", "link", "set", "lupine2", "up"], check=True)
+        self.multi_queue_tap("lupine2")
         self.vhost(",queues=2", "--cpus", "2", name="lupine2")
 
     def test_vhost_and_a_hostile_driver(self):

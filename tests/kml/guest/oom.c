@@ -5,16 +5,6 @@
 #include <fcntl.h>
 #include <sys/time.h>
 
-static volatile long ticks;
-
-static void tick(int number, siginfo_t *info, void *context)
-{
-	(void)number;
-	(void)info;
-	(void)context;
-	ticks++;
-}
-
 static void take_memory(void *by_kernel)
 {
 	alarm(0);
@@ -42,7 +32,7 @@ int main(void)
 	/* A bystander, preempted and faulting all the time. */
 	pid_t other = fork();
 	if (!other) {
-		on_signal(SIGALRM, tick, SA_RESTART);
+		on_signal(SIGALRM, count_tick, SA_RESTART);
 		struct itimerval fast = { { 0, 2000 }, { 0, 2000 } };
 		CHECK(!setitimer(ITIMER_REAL, &fast, NULL));
 		char *p = map_pages(4, PROT_READ | PROT_WRITE);

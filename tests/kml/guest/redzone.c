@@ -3,16 +3,6 @@
 #include "test.h"
 #include <sys/time.h>
 
-static volatile long ticks;
-
-static void tick(int number, siginfo_t *info, void *context)
-{
-	(void)number;
-	(void)info;
-	(void)context;
-	ticks++;
-}
-
 /* Fills the 128 bytes below RSP, waits a little, and compares: the number of changed words. */
 static long corrupted(unsigned long seed)
 {
@@ -35,7 +25,7 @@ static void canary(bool signals)
 {
 	if (signals) {
 		use_alternate_stack();
-		on_signal(SIGALRM, tick, SA_ONSTACK | SA_RESTART);
+		on_signal(SIGALRM, count_tick, SA_ONSTACK | SA_RESTART);
 		struct itimerval fast = { { 0, 700 }, { 0, 700 } };
 		CHECK(!setitimer(ITIMER_REAL, &fast, NULL));
 	}
@@ -44,7 +34,7 @@ static void canary(bool signals)
 	while (now() < end)
 		for (int i = 0; i < 1000; i++)
 			CHECK(!corrupted(++rounds * 0x9e3779b97f4a7c15));
-	printf("# %lu rounds, %ld signals\n", rounds, ticks);
+	printf("# %lu rounds, %ld signals\n", rounds, ticks_seen);
 	fflush(stdout);
 	_exit(0);
 }

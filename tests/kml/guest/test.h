@@ -71,6 +71,17 @@ static inline void on_signal(int number, void (*handler)(int, siginfo_t *, void 
 	CHECK(!sigaction(number, &action, NULL));
 }
 
+/* A handler that counts. */
+static volatile long ticks_seen;
+
+static inline void count_tick(int number, siginfo_t *info, void *context)
+{
+	(void)number;
+	(void)info;
+	(void)context;
+	ticks_seen++;
+}
+
 static inline void use_alternate_stack(void)
 {
 	stack_t stack = { .ss_sp = map_pages(256, PROT_READ | PROT_WRITE), .ss_size = 256 * 4096 };
