@@ -4,6 +4,7 @@
 #include "test.h"
 #include <fcntl.h>
 #include <setjmp.h>
+#include <sys/time.h>
 
 static volatile int caught_signal, caught_code;
 static void *volatile caught_address;
@@ -101,6 +102,45 @@ static void expect(const char *what, void (*f)(unsigned long), unsigned long arg
 	CHECK(caught_flags & 0x200);
 }
 
+/* Interrupts, signals, page faults and system calls while RSP is anything: none of them needs it.
+ */
+static void wild_stack(unsigned long address)
+{
+	char *fresh = map_pages(1, PROT_READ | PROT_WRITE);
+	long parent = getppid(), before = ticks_seen;
+	for (double end = now() + 10; ticks_seen < before + 5 && now() < end;) {
+		long result = SYS_getppid;
+		CHECK(!madvise(fresh, 4096, MADV_DONTNEED));
+		__asm__ volatile("mov %%rsp, %%rbx\n\tmov %[address], %%rsp\n\t"
+				 "movb $1, (%[fresh])\n\tsyscall\n\t"
+				 "mov $300000, %%ecx\n1:\tdec %%ecx\n\tjnz 1b\n\t"
+				 "mov %%rbx, %%rsp"
+				 : "+a"(result)
+				 : [address] "r"(address), [fresh] "r"(fresh)
+				 : "rbx", "rcx", "r11", "memory", "cc");
+		CHECK(result == parent && *fresh == 1);
+	}
+	CHECK(ticks_seen >= before + 5);
+	munmap(fresh, 4096);
+}
+
+static void wild_stacks(void)
+{
+	on_signal(SIGALRM, count_tick, SA_ONSTACK);
+	struct itimerval fast = { { 0, 1000 }, { 0, 1000 } }, off = { 0 };
+	CHECK(!setitimer(ITIMER_REAL, &fast, NULL));
+	const unsigned long wild[] = { 0,
+				       7,
+				       0x10000000,
+				       (unsigned long)none + 4096,
+				       0x1234567800000000,
+				       0xffff800000001000,
+				       -8UL };
+	for (unsigned i = 0; i < sizeof(wild) / sizeof(wild[0]); i++)
+		wild_stack(wild[i]);
+	CHECK(!setitimer(ITIMER_REAL, &off, NULL));
+}
+
 int main(void)
 {
 	none = map_pages(2, PROT_NONE);
@@ -115,6 +155,7 @@ int main(void)
 	for (int i = 0; i < 5; i++)
 		on_signal(signals[i], handler, SA_ONSTACK);
 
+	wild_stacks();
 	const unsigned long noncanonical = 0x1234567800000000, kernel_hole = 0xffff800000001000;
 	for (int round = 0; round < 3; round++) {
 		expect("read NULL", read_at, 0, SIGSEGV, SEGV_MAPERR, 0);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Signals: nested, on an alternate stack, by timers, and sigreturn with frames made up. */
+/* Signals: of every number, nested, on an alternate stack, by timers, and sigreturn with frames
+ * made up. */
 #include "test.h"
 #include <sys/time.h>
 
@@ -94,6 +95,9 @@ static void break_frame(int number, siginfo_t *info, void *context)
 	case 9:
 		((ucontext_t *)context)->uc_mcontext.fpregs = (void *)0x1000;
 		break;
+	case 10:
+		g[REG_RIP] = (greg_t)0xffffffff81000000; /* the kernel's first instruction */
+		break;
 	}
 }
 
@@ -105,8 +109,55 @@ static void bad_return(void *what)
 	__asm__ volatile("push %%rax\n\tpop %%rax" ::: "memory");
 }
 
+static volatile int queued, queued_value;
+
+static void take_queued(int number, siginfo_t *info, void *context)
+{
+	(void)context;
+	CHECK(info->si_signo == number && info->si_code == SI_QUEUE);
+	queued = number;
+	queued_value = info->si_value.sival_int;
+}
+
+/* Every signal reaches its handler with its value, and does without one what it is there for. */
+static void every_signal(int number)
+{
+	struct sigaction action = { .sa_sigaction = take_queued, .sa_flags = SA_SIGINFO };
+	bool fixed = number == SIGKILL || number == SIGSTOP;
+	if (!fixed) {
+		if (sigaction(number, &action, NULL)) /* the C library's own */
+			return;
+		CHECK(!sigqueue(getpid(), number, (union sigval){ .sival_int = number * 3 }));
+		CHECK(queued == number && queued_value == number * 3);
+		signal(number, SIG_DFL);
+	}
+	pid_t pid = fork();
+	CHECK(pid >= 0);
+	if (!pid) {
+		setpgid(0, 0); /* a group that init is not the parent of can be stopped */
+		raise(number);
+		_exit(55);
+	}
+	int status;
+	CHECK(waitpid(pid, &status, WUNTRACED) == pid);
+	bool stops =
+		number == SIGSTOP || number == SIGTSTP || number == SIGTTIN || number == SIGTTOU;
+	CHECK(WIFSTOPPED(status) == stops);
+	if (stops) {
+		CHECK(WSTOPSIG(status) == number && !kill(pid, SIGCONT));
+		CHECK(waitpid(pid, &status, 0) == pid);
+	}
+	bool ends = !stops && number != SIGCHLD && number != SIGURG && number != SIGWINCH &&
+		    number != SIGCONT;
+	CHECK(ends ? WIFSIGNALED(status) && WTERMSIG(status) == number
+		   : WIFEXITED(status) && WEXITSTATUS(status) == 55);
+}
+
 int main(void)
 {
+	for (int number = 1; number <= 64; number++)
+		every_signal(number);
+
 	use_alternate_stack();
 	on_signal(SIGUSR2, nest, SA_NODEFER);
 	for (int i = 0; i < 200; i++)
@@ -141,7 +192,7 @@ int main(void)
 	CHECK(!setitimer(ITIMER_REAL, &off, NULL));
 	CHECK(ticks > 10);
 
-	for (intptr_t what = 0; what < 10; what++) {
+	for (intptr_t what = 0; what <= 10; what++) {
 		signal(SIGSEGV, SIG_DFL);
 		int status = in_child(bad_return, (void *)what);
 		/* A null or foreign selector may also be made good by the kernel. */

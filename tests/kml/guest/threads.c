@@ -89,6 +89,37 @@ static void *die_holding(void *m)
 	return NULL;
 }
 
+/* A process that is killed with a robust mutex held, by what it was doing: waiting or computing. */
+static void robust_across_processes(void)
+{
+	pthread_mutexattr_t attributes;
+	pthread_mutex_t *shared =
+		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CHECK(shared != MAP_FAILED);
+	pthread_mutexattr_init(&attributes);
+	CHECK(!pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST));
+	CHECK(!pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED));
+	CHECK(!pthread_mutex_init(shared, &attributes));
+	for (int i = 0; i < 20; i++) {
+		int pipe_fds[2];
+		char byte;
+		CHECK(!pipe(pipe_fds));
+		pid_t pid = fork();
+		if (!pid) {
+			CHECK(!pthread_mutex_lock(shared) && write(pipe_fds[1], "x", 1) == 1);
+			while (i % 2 || pause())
+				;
+		}
+		CHECK(read(pipe_fds[0], &byte, 1) == 1 && pthread_mutex_trylock(shared) == EBUSY);
+		CHECK(!kill(pid, SIGKILL));
+		CHECK(pthread_mutex_lock(shared) == EOWNERDEAD);
+		CHECK(!pthread_mutex_consistent(shared) && !pthread_mutex_unlock(shared));
+		CHECK(waitpid(pid, NULL, 0) == pid);
+		close(pipe_fds[0]);
+		close(pipe_fds[1]);
+	}
+}
+
 int main(void)
 {
 	pthread_t t[8];
@@ -154,5 +185,6 @@ int main(void)
 	CHECK(!pthread_join(t[0], NULL));
 	CHECK(pthread_mutex_lock(&robust) == EOWNERDEAD);
 	CHECK(!pthread_mutex_consistent(&robust) && !pthread_mutex_unlock(&robust));
+	robust_across_processes();
 	return 0;
 }
