@@ -2,6 +2,7 @@
 /* NT, TF, AC, IF and DF set by user code hurt nobody, least of all another process. */
 #include "test.h"
 #include <sched.h>
+#include <sys/time.h>
 
 static volatile int traps;
 
@@ -76,6 +77,28 @@ static void spin_with(unsigned long bits)
 	AND_FLAGS(~0x44000);
 }
 
+/* User mode has interrupts on, and a signal's frame says so whatever user code did. */
+static void look_at_frame(int number, siginfo_t *info, void *context)
+{
+	(void)number;
+	(void)info;
+	CHECK(((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] & 0x200);
+	traps++;
+}
+
+static void clear_and_wait(bool direct)
+{
+	on_signal(SIGALRM, look_at_frame, 0);
+	struct itimerval fast = { { 0, 2000 }, { 0, 2000 } }, off = { 0 };
+	traps = 0;
+	CHECK(!setitimer(ITIMER_REAL, &fast, NULL));
+	while (traps < 5) {
+		__asm__ volatile("cli");
+		CHECK(call_kernel(direct, SYS_pause) == -EINTR);
+	}
+	CHECK(!setitimer(ITIMER_REAL, &off, NULL));
+}
+
 static void clear_interrupts(bool direct)
 {
 	char *page = map_pages(64, PROT_READ | PROT_WRITE);
@@ -131,8 +154,10 @@ int main(void)
 		trace_self(direct);
 		spin_with(0x4000);
 		spin_with(0x40000);
-		if (kml_on())
+		if (kml_on()) {
 			clear_interrupts(direct);
+			clear_and_wait(direct);
+		}
 	}
 	if (kml_on()) {
 		int status = in_child(clear_interrupts_and_die, NULL);
