@@ -13,6 +13,14 @@ SET = re.compile(r'CONFIG_([A-Z0-9_a-z]+)=(y|-?\d+|0x[0-9a-fA-F]+|"(?:[^"\\]|\\.
 UNSET = re.compile(r"# CONFIG_([A-Z0-9_a-z]+) is not set")
 
 
+class Lost(GuestError):
+    """Symbols that did not survive the kernel's own dependencies."""
+
+    def __init__(self, text, symbols):
+        super().__init__(text, CONFIG)
+        self.symbols = set(symbols)
+
+
 def fragment_path(name):
     """A fragment by name (guest/fragments/NAME.config) or by path."""
     path = Path(name) if "/" in name or name.endswith(".config") else GUEST / "fragments" / f"{name}.config"
@@ -67,8 +75,7 @@ def configure(tree, build, symbols, make):
     lost = [s for s, (value, _) in sorted(symbols.items()) if got.get(s, "n") != value]
     if lost:
         reasons = explain(tree, build, {s: symbols[s][0] for s in lost})
-        raise GuestError("; ".join(f"{symbols[s][1]}: CONFIG_{s}={symbols[s][0]} did not survive: {reasons[s]}" for s in lost),
-                         CONFIG)
+        raise Lost("; ".join(f"{symbols[s][1]}: CONFIG_{s}={symbols[s][0]} did not survive: {reasons[s]}" for s in lost), lost)
     return got
 
 

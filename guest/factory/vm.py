@@ -5,6 +5,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -67,6 +68,7 @@ class Guest:
             arguments += ["--report", self.report]
         arguments += ["--cmdline", " ".join(words), *self.extra]
         self.output = self.stack.enter_context(open(self.folder / "console", "w+b"))
+        self.started, self.answered = time.monotonic_ns(), None
         try:
             self.process = subprocess.Popen([str(word) for word in arguments], stdin=subprocess.DEVNULL, stdout=self.output,
                                             stderr=subprocess.STDOUT)
@@ -104,6 +106,15 @@ def step(guest, words, patience):
     return done.returncode, done.stdout
 
 
+def wait_for_port(guest, deadline):
+    """Until the application listens: a client in the rig costs the guest more than a refused connection."""
+    while guest.process.poll() is None and time.monotonic() < deadline:
+        try:
+            return socket.create_connection((guest.address, guest.manifest.vm["ports"][0]), 1).close()
+        except OSError:
+            time.sleep(0.005)
+
+
 def probe(guest, show=lambda text: None):
     """Runs the manifest's probe; returns when the guest has answered every step, and fails with what it said otherwise."""
     wanted = guest.manifest.probe
@@ -114,6 +125,8 @@ def probe(guest, show=lambda text: None):
         raise GuestError(f"{guest.manifest.name} does not answer: {why}; its console ends:\n  {tail}", PROBE)
 
     first = True
+    if wanted.get("step") and guest.address:
+        wait_for_port(guest, deadline)
     for entry in wanted.get("step", ()):
         while True:
             if guest.process.poll() is not None:
@@ -125,6 +138,7 @@ def probe(guest, show=lambda text: None):
             if not first or time.monotonic() > deadline:
                 fail(f"`{' '.join(entry['run'])}` gave {status}: {output.strip()[-300:]}")
             time.sleep(0.2)
+        guest.answered = guest.answered or time.monotonic_ns()
         show(f"$ {' '.join(entry['run']).replace('{ip}', guest.address or '')}\n{output.rstrip()}")
         first = False
     if "output" in wanted:
