@@ -87,6 +87,15 @@ def hash_of(*parts):
     return digest.hexdigest()[:16]
 
 
+def telling(output):
+    """The line of a failed command's output that says why, if there is any."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    for words in ("No space left", "nexpected e", "rror"):
+        if found := [line for line in lines if words in line]:
+            return found[0]
+    return lines[-1] if lines else None
+
+
 def run(command, what, status=BUILD, log=None, **options):
     """Runs a command. Its output goes to LOG; on failure the error shows the lines that say why."""
     command = [str(word) for word in command]
@@ -99,9 +108,7 @@ def run(command, what, status=BUILD, log=None, **options):
         with open(log, "a") as stream:
             stream.write(done.stdout)
     if done.returncode:
-        lines = [line for line in done.stdout.splitlines() if line.strip()]
-        telling = ([line for line in lines if "No space left" in line] or [line for line in lines if "rror" in line] or lines[-1:])
         where = f" (all of it: {log})" if log else ""
-        raise GuestError(f"{what}: {command[0]} failed: {telling[0].strip() if telling else done.returncode}{where}",
+        raise GuestError(f"{what}: {command[0]} failed: {telling(done.stdout) or done.returncode}{where}",
                          status)
     return done.stdout

@@ -5,7 +5,7 @@ import re
 import shlex
 import subprocess
 
-from .base import IMAGE, GuestError, cache_dir, locked, run
+from .base import IMAGE, GuestError, cache_dir, locked, run, telling
 
 # An empty dpkg status: the closure does not depend on what this host has installed.
 APT = ["apt-get", "-qq", "-y", "-o", "Dir::State::status=/dev/null", "-o", "Debug::NoLocking=1", "--no-install-recommends"]
@@ -79,5 +79,4 @@ def extract(files, root):
             done = subprocess.run(["tar", "-x", "--keep-directory-symlink", "-C", root], stdin=tar.stdout, capture_output=True,
                                   text=True)
         if tar.returncode or done.returncode:
-            raise GuestError(f"unpack {file.name}: {done.stderr.strip().splitlines()[-1] if done.stderr else 'not a package'}",
-                             IMAGE)
+            raise GuestError(f"unpack {file.name}: {telling(done.stderr) or 'not a package'}", IMAGE)

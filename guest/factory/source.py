@@ -26,12 +26,12 @@ def patches():
     return found
 
 
-def tree_version(tree):
+def tree_version(tree, source):
     try:
         head = (tree / "Makefile").read_text()[:400]
         return ".".join(re.search(rf"^{key} = (\d+)$", head, re.M)[1] for key in ("VERSION", "PATCHLEVEL"))
     except (OSError, TypeError):
-        raise GuestError(f"{tree}: no Linux kernel source (no Makefile with a version)", SOURCE)
+        raise GuestError(f"{source}: no Linux kernel source (no Makefile with a version)", SOURCE)
 
 
 def tree_state(tree):
@@ -68,8 +68,8 @@ def prepare(source=None):
             return tree
         with publish(tree) as scratch:
             unpack(source, scratch)
-            if tree_version(scratch) != VERSION:
-                raise GuestError(f"{source}: Linux {tree_version(scratch)}; the fragments and patches are for {VERSION}", SOURCE)
+            if (found := tree_version(scratch, source)) != VERSION:
+                raise GuestError(f"{source}: Linux {found}; the fragments and patches are for {VERSION}", SOURCE)
             for patch in series:
                 run(["patch", "-p1", "-s", "-f", "--no-backup-if-mismatch", "-i", patch], f"apply {patch.name}", SOURCE,
                     cwd=scratch)

@@ -41,6 +41,14 @@ class FactoryTest(unittest.TestCase):
         self.assertNotIn("\n", str(caught.exception))
 
 
+class TellingTest(unittest.TestCase):
+    def test_the_line_that_says_why(self):
+        for output, line in (("a: Error 1\n b: No space left on device\nc: error\n", "b: No space left on device"),
+                             ("xz: (stdin): Unexpected end of input\ntar: Error is not recoverable\n", "xz: (stdin): Unexpected end of input"),
+                             ("one\nE: error two\nthree\n", "E: error two"), ("one\ntwo\n\n", "two"), ("", None)):
+            self.assertEqual(base.telling(output), line)
+
+
 class FragmentTest(FactoryTest):
     def read(self, text):
         return kconfig.read_fragment(self.file("x.config", text))
@@ -121,7 +129,7 @@ class SourceTest(FactoryTest):
         tarball = self.folder / "linux.tar.gz"
         subprocess.run(["tar", "-czf", tarball, "-C", ROOT, "guest", "boot"], check=True)
         os.truncate(tarball, tarball.stat().st_size // 2)
-        self.refused(base.SOURCE, "unpack", source.prepare, str(tarball))
+        self.refused(base.SOURCE, "nexpected e", source.prepare, str(tarball))
         self.assertEqual([p.name for p in (self.folder / "cache/source").iterdir() if p.is_dir()], [])
 
     def test_another_version(self):
@@ -133,7 +141,7 @@ class SourceTest(FactoryTest):
         self.assertEqual([p.name for p in (self.folder / "cache/source").iterdir() if p.is_dir()], [])
 
     def test_no_kernel(self):
-        self.refused(base.SOURCE, "no Linux kernel source", source.tree_version, self.folder)
+        self.refused(base.SOURCE, "no Linux kernel source", source.tree_version, self.folder, "x.tar")
 
 
 @unittest.skipUnless(source.DEBIAN.exists(), "needs linux-source-6.12")
@@ -305,6 +313,15 @@ class ImageTest(ImageCase):
         self.assertIn("No space left", done.stderr)
         self.assertEqual(done.stdout, "")
         self.assertEqual(list(out.iterdir()), [])
+
+    def test_a_wrong_fragment_leaves_no_image(self):
+        self.hello()
+        out = self.folder / "out"
+        done = subprocess.run([ROOT / "guest/build", self.folder / "hello.toml", "--kernel", "nosuch", "-o", out],
+                              capture_output=True, text=True, check=False)
+        self.assertEqual((done.returncode, done.stdout), (base.CONFIG, ""))
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+        self.assertFalse(out.exists())
 
     def test_a_program_that_does_not_compile(self):
         app = self.hello()
