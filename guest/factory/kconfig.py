@@ -61,6 +61,26 @@ def text(symbols):
     return "".join(f"# CONFIG_{s} is not set\n" if v == "n" else f"CONFIG_{s}={v}\n" for s, (v, _) in sorted(symbols.items()))
 
 
+def rewrite(path, symbols):
+    """The fragment with only SYMBOLS; a comment stays while an option below it does."""
+    def option(line):
+        return SET.fullmatch(line.strip()) or UNSET.fullmatch(line.strip())
+
+    title, *lines = path.read_text().splitlines()
+    blocks = [[]]
+    for line in lines:
+        if not option(line) and blocks[-1] and option(blocks[-1][-1]):
+            blocks.append([])
+        blocks[-1].append(line)
+    kept = [title]
+    for block in blocks:
+        options = [line for line in block if option(line)]
+        needed = [line for line in options if option(line)[1] in symbols]
+        if needed or not options:
+            kept += [line for line in block if line not in options or line in needed]
+    path.write_text("".join(f"{line}\n" for line in kept))
+
+
 def read_config(path):
     """{symbol: value} of a .config; what is not set is not in it."""
     return dict(line[7:].split("=", 1) for line in path.read_text().splitlines() if line.startswith("CONFIG_"))

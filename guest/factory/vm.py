@@ -42,7 +42,7 @@ class Guest:
     def __init__(self, manifest, kernel, image, memory=None, report=None, extra=()):
         self.manifest, self.kernel, self.image = manifest, kernel, image
         self.memory = memory or manifest.vm.get("memory", "128M")
-        self.report, self.extra = report, list(extra)
+        self.report, self.extra, self.answered = report, list(extra), None
         self.stack = contextlib.ExitStack()
 
     def __enter__(self):
@@ -68,7 +68,7 @@ class Guest:
             arguments += ["--report", self.report]
         arguments += ["--cmdline", " ".join(words), *self.extra]
         self.output = self.stack.enter_context(open(self.folder / "console", "w+b"))
-        self.started, self.answered = time.monotonic_ns(), None
+        self.started = time.monotonic_ns()
         try:
             self.process = subprocess.Popen([str(word) for word in arguments], stdin=subprocess.DEVNULL, stdout=self.output,
                                             stderr=subprocess.STDOUT)

@@ -80,6 +80,11 @@ class FragmentTest(FactoryTest):
         self.assertEqual((merged["A"][0], merged["B"][0]), ("n", "y"))
         self.assertEqual(kconfig.text(merged), "# CONFIG_A is not set\nCONFIG_B=y\n")
 
+    def test_a_comment_stays_while_an_option_below_it_does(self):
+        path = self.file("x.config", "# x.\n# Both.\nCONFIG_A=y\nCONFIG_B=y\n# Gone.\nCONFIG_C=y\n# Kept.\n# CONFIG_D is not set\n")
+        kconfig.rewrite(path, {"B", "D"})
+        self.assertEqual(path.read_text(), "# x.\n# Both.\nCONFIG_B=y\n# Kept.\n# CONFIG_D is not set\n")
+
     def test_every_committed_fragment_is_read(self):
         fragments = sorted((ROOT / "guest/fragments").glob("*.config"))
         self.assertTrue(fragments)
