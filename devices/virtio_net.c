@@ -10,12 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "net_backend.h"
-#include "net_vhost.h"
 #include "virtio_net_rx.h"
+#include "virtio_net_vhost.h"
 
 /* Queues: receive 0, transmit 0, receive 1, ...; with several pairs a control queue at the end. */
 struct pair {
@@ -23,14 +21,7 @@ struct pair {
 	struct virtio_net *net;
 	unsigned int index;
 	struct net_backend *backend;
-	int vhost; /* who serves both queues; or -1: we do */
 	struct virtio_net_rx rx;
-};
-
-/* Something vhost tells us, by an eventfd. */
-struct signal {
-	struct event_source source; /* first: the handler is handed this */
-	struct virtio_net *net;
 };
 
 struct virtio_net {
@@ -39,8 +30,7 @@ struct virtio_net {
 	struct virtio_net_config config;
 	struct rate_limiter rx_limiter, tx_limiter;
 	struct virtqueue_chain chain; /* the packet or command at hand */
-	bool vhost; /* every pair has one */
-	struct signal call, error; /* with vhost; else fd -1 */
+	struct virtio_net_vhost *vhost; /* who serves the pairs' queues; or NULL: we do */
 	unsigned int nr_pairs;
 	struct pair pairs[];
 };
@@ -231,66 +221,6 @@ static bool net_accept(uint64_t features)
 	return unmet(features) == 0;
 }
 
-/*
- * vhost interrupts through one eventfd and sets no bit in InterruptStatus. Where the driver looks
- * there, the eventfd is ours, and its handler sets the bit.
- */
-static int start_vhost(struct virtio_net *net, struct pair *pair)
-{
-	const bool quiet = virtio_device_has(&net->base, VIRTIO_F_QUIET_INTERRUPTS);
-	int err = net_vhost_set_features(pair->vhost, net->base.negotiated);
-
-	/* Without EVENT_IDX the flags of a used ring are vhost's, and ours would be lost. */
-	if (quiet && !virtio_device_has(&net->base, VIRTIO_RING_F_EVENT_IDX))
-		return -EINVAL;
-	for (unsigned int i = 0; i < 2 && !err; i++) {
-		const unsigned int queue = 2 * pair->index + i;
-		const struct net_vhost_wires wires = {
-			.kick = net->base.notify_fds[queue],
-			.call = quiet ? net->base.irq_fd : net->call.source.fd,
-			.error = net->error.source.fd,
-			.tap = link_up(net) ? pair->backend->fd : -1,
-		};
-
-		if (net->base.queues[queue].running)
-			err = net_vhost_start(pair->vhost, i, &net->base.queues[queue], &wires);
-	}
-	return err;
-}
-
-/* Lets packets pass where there is a queue and a cable, and nowhere else. */
-static void switch_vhost(struct virtio_net *net, bool on)
-{
-	for (unsigned int i = 0; i < 2 * net->nr_pairs && net->vhost; i++)
-		if (net->base.queues[i].running)
-			(void)net_vhost_set_tap(net->pairs[i / 2].vhost, i % 2,
-						on ? net->pairs[i / 2].backend->fd : -1);
-}
-
-static void vhost_called(struct event_source *source, uint32_t events)
-{
-	struct virtio_device *device = &((struct signal *)source)->net->base;
-
-	(void)events;
-	pthread_mutex_lock(&device->lock);
-	if (virtio_device_live(device))
-		virtio_device_interrupt(device);
-	pthread_mutex_unlock(&device->lock);
-}
-
-static void vhost_failed(struct event_source *source, uint32_t events)
-{
-	struct virtio_net *net = ((struct signal *)source)->net;
-
-	(void)events;
-	pthread_mutex_lock(&net->base.lock);
-	if (virtio_device_live(&net->base)) {
-		switch_vhost(net, false);
-		virtio_device_fail(&net->base, "vhost: rings or buffers that make no sense");
-	}
-	pthread_mutex_unlock(&net->base.lock);
-}
-
 static int net_start(struct virtio_device *device)
 {
 	struct virtio_net *net = (struct virtio_net *)device;
@@ -299,14 +229,15 @@ static int net_start(struct virtio_device *device)
 
 	for (unsigned int i = 0; i < net->nr_pairs; i++) {
 		struct net_backend *backend = net->pairs[i].backend;
-		int err = backend->ops->set_offloads(backend, device->negotiated);
+		const int err = backend->ops->set_offloads(backend, device->negotiated);
 
-		if (!err && net->vhost)
-			err = start_vhost(net, &net->pairs[i]);
 		if (err)
 			return err;
 		virtio_net_rx_init(&net->pairs[i].rx, mergeable, segments);
 	}
+	const int err = net->vhost ? virtio_net_vhost_start(net->vhost, link_up(net)) : 0;
+	if (err)
+		return err;
 	if (!use_pairs(net, 1))
 		return -EIO;
 	notify_all(net); /* packets that came before now have had their edge */
@@ -320,7 +251,7 @@ static void net_stop_queue(struct virtio_device *device, unsigned int queue)
 	if (queue / 2 >= net->nr_pairs)
 		return;
 	if (net->vhost)
-		(void)net_vhost_set_tap(net->pairs[queue / 2].vhost, queue % 2, -1);
+		virtio_net_vhost_stop(net->vhost, queue);
 	if (queue % 2 == 0)
 		virtio_net_rx_drop(&net->pairs[queue / 2].rx);
 }
@@ -340,24 +271,15 @@ static bool net_served_elsewhere(const struct virtio_device *device, unsigned in
 	return net->vhost && queue / 2 < net->nr_pairs;
 }
 
-static void forget(struct signal *signal)
-{
-	if (signal->source.fd >= 0)
-		close(signal->source.fd); /* which also takes it off the loop */
-}
-
 static void net_destroy(struct virtio_device *device)
 {
 	struct virtio_net *net = (struct virtio_net *)device;
 
+	virtio_net_vhost_destroy(net->vhost);
 	for (unsigned int i = 0; i < net->nr_pairs && net->pairs[i].backend; i++) {
-		if (net->pairs[i].vhost >= 0)
-			close(net->pairs[i].vhost);
 		(void)event_loop_remove(net->loop, &net->pairs[i].source);
 		net->pairs[i].backend->ops->close(net->pairs[i].backend);
 	}
-	forget(&net->call);
-	forget(&net->error);
 	rate_limiter_fini(&net->rx_limiter);
 	rate_limiter_fini(&net->tx_limiter);
 	virtio_device_fini(device);
@@ -403,36 +325,22 @@ static int open_pair(struct virtio_net *net, unsigned int index,
 		return err;
 	pair->net = net;
 	pair->index = index;
-	pair->vhost = -1;
 	pair->source = (struct event_source){ pair->backend->fd, wire_ready };
 	return 0;
 }
 
-static int listen_to(struct virtio_net *net, struct signal *signal,
-		     void (*ready)(struct event_source *source, uint32_t events))
-{
-	signal->net = net;
-	signal->source = (struct event_source){ eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), ready };
-	if (signal->source.fd < 0)
-		return -errno;
-	return event_loop_add(net->loop, &signal->source, EPOLLIN | EPOLLET);
-}
-
-/* All of the pairs, or none. */
+/* Where the host has none, packets go through us. */
 static void open_vhost(struct virtio_net *net, const struct virtio_net_options *options)
 {
-	const char *why = "no eventfd";
+	int taps[VIRTIO_NET_PAIRS_MAX];
 	char line[256];
-	int err = listen_to(net, &net->call, vhost_called);
+	const char *why;
 
-	if (!err)
-		err = listen_to(net, &net->error, vhost_failed);
-	for (unsigned int i = 0; i < net->nr_pairs && !err; i++) {
-		net->pairs[i].vhost = net_vhost_open(net->base.mem, &why);
-		err = net->pairs[i].vhost < 0 ? net->pairs[i].vhost : 0;
-	}
-	net->vhost = !err;
-	if (!err || !options->report)
+	for (unsigned int i = 0; i < net->nr_pairs; i++)
+		taps[i] = net->pairs[i].backend->fd;
+	if (virtio_net_vhost_create(&net->base, net->loop, taps, net->nr_pairs, &net->vhost,
+				    &why) == 0 ||
+	    !options->report)
 		return;
 	snprintf(line, sizeof(line), "net %s: %s: its packets go through this process",
 		 options->tap ? options->tap : "(inherited)", why);
@@ -512,7 +420,6 @@ int virtio_net_create(const struct virtio_net_options *options, const struct gue
 		return -ENOMEM;
 	net->loop = loop;
 	net->nr_pairs = nr_pairs;
-	net->call.source.fd = net->error.source.fd = -1;
 	net->rx_limiter.timer.fd = net->tx_limiter.timer.fd = -1;
 	err = virtio_device_init(&net->base, &net_ops, mem, nr_pairs > 1 ? 2 * nr_pairs + 1 : 2);
 	if (err) {
@@ -542,7 +449,8 @@ void virtio_net_set_link(struct virtio_device *device, bool up)
 	if (up != link_up(net)) {
 		net->config.status = up ? VIRTIO_NET_S_LINK_UP : 0;
 		virtio_device_config_changed(device);
-		switch_vhost(net, up);
+		if (net->vhost)
+			virtio_net_vhost_switch(net->vhost, up);
 		notify_all(net);
 	}
 	pthread_mutex_unlock(&device->lock);
