@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "address_map.h"
+#include "config.h"
 #include "virtio_mmio.h"
 
 struct text {
@@ -48,7 +49,7 @@ int cmdline_write(const struct lupine_config *config, char cmdline[CMDLINE_SIZE]
 	if (config->console)
 		append(&text, " console=ttyS0");
 	if (config->nr_disks && !config->initrd && !has_word(config->cmdline, "root="))
-		append(&text, " root=/dev/vda %s", config->disks[0].read_only ? "ro" : "rw");
+		append(&text, " root=/dev/vda %s", config_disk(config, 0).read_only ? "ro" : "rw");
 	for (unsigned int i = 0; i < config->nr_disks + config->nr_nets; i++)
 		append(&text, " virtio_mmio.device=4K@0x%llx:%u",
 		       ADDR_VIRTIO + (unsigned long long)i * VIRTIO_MMIO_WINDOW,

@@ -15,4 +15,8 @@
 int config_validate(const struct lupine_config *given, struct lupine_config *config,
 		    struct lupine_error *error);
 
+/* A disk or net of a configuration that holds, whatever size the program's structures have. */
+struct lupine_disk config_disk(const struct lupine_config *config, unsigned int i);
+struct lupine_net config_net(const struct lupine_config *config, unsigned int i);
+
 #endif

@@ -327,6 +327,8 @@ int options_parse(int argc, char **argv, struct options *options, char *why, siz
 	if (options->action == ACTION_RUN && !options->config.kernel)
 		return refuse(&p, "no kernel: --kernel FILE; see --help");
 	options->config.disks = options->disks;
+	options->config.disk_size = sizeof(options->disks[0]);
 	options->config.nets = options->nets;
+	options->config.net_size = sizeof(options->nets[0]);
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "address_map.h"
+#include "config.h"
 #include "error.h"
 #include "virtio_blk.h"
 #include "virtio_net.h"
@@ -195,9 +196,15 @@ int vm_attach_devices(struct lupine_vm *vm, struct lupine_error *error)
 		err = create_console(vm);
 	if (err)
 		return error_set(error, LUPINE_ERROR_HOST, err, "console: %s", strerror(-err));
-	for (unsigned int i = 0; !err && i < vm->config.nr_disks; i++)
-		err = attach_disk(vm, &vm->config.disks[i], error);
-	for (unsigned int i = 0; !err && i < vm->config.nr_nets; i++)
-		err = attach_net(vm, &vm->config.nets[i], i, error);
+	for (unsigned int i = 0; !err && i < vm->config.nr_disks; i++) {
+		const struct lupine_disk disk = config_disk(&vm->config, i);
+
+		err = attach_disk(vm, &disk, error);
+	}
+	for (unsigned int i = 0; !err && i < vm->config.nr_nets; i++) {
+		const struct lupine_net net = config_net(&vm->config, i);
+
+		err = attach_net(vm, &net, i, error);
+	}
 	return err;
 }

@@ -13,6 +13,7 @@ static void what_the_monitor_says(void **state)
 					.console = true,
 					.disks = disks,
 					.nr_disks = 2,
+					.disk_size = sizeof(disks[0]),
 					.nets = &net,
 					.nr_nets = 1 };
 	char text[CMDLINE_SIZE];
@@ -28,7 +29,9 @@ static void what_the_monitor_says(void **state)
 static void a_root_is_said_only_where_it_is_needed(void **state)
 {
 	const struct lupine_disk disk = { .path = "a" };
-	struct lupine_config config = { .cmdline = "", .disks = &disk, .nr_disks = 1 };
+	struct lupine_config config = {
+		.cmdline = "", .disks = &disk, .nr_disks = 1, .disk_size = sizeof(disk)
+	};
 	char text[CMDLINE_SIZE];
 
 	(void)state;

@@ -62,6 +62,42 @@ static void a_newer_program(void **state)
 	assert_non_null(strstr(error.text, "newer"));
 }
 
+/* Disks and nets have the size that the program's header gave them. */
+static void elements_of_another_size(void **state)
+{
+	struct {
+		struct lupine_disk known;
+		uint64_t unknown;
+	} newer[2] = { { { .path = "a" }, 0 }, { { .path = "b", .queues = 3 }, 0 } };
+	struct {
+		const char *tap, *socket;
+		bool use_fd;
+		int fd;
+	} older[2] = { { .tap = "t" }, { .use_fd = true, .fd = 7 } };
+	struct lupine_config given = minimal(), config;
+	struct lupine_error error;
+
+	(void)state;
+	_Static_assert(sizeof(older[0]) == offsetof(struct lupine_net, mac), "the first fields");
+	given.disks = &newer[0].known;
+	given.nr_disks = 2;
+	given.nets = (const struct lupine_net *)(const void *)older;
+	given.nr_nets = 2;
+	assert_int_equal(validate(&given, &error), -EINVAL); /* no sizes */
+	given.disk_size = sizeof(newer[0]);
+	assert_int_equal(validate(&given, &error), -EINVAL);
+	given.net_size = sizeof(older[0]);
+	assert_int_equal(config_validate(&given, &config, &error), 0);
+	assert_string_equal(config_disk(&config, 0).path, "a");
+	assert_string_equal(config_disk(&config, 1).path, "b");
+	assert_int_equal(config_disk(&config, 1).queues, 3);
+	assert_string_equal(config_net(&config, 0).tap, "t");
+	assert_int_equal(config_net(&config, 1).fd, 7);
+	assert_int_equal(config_net(&config, 1).mtu, 0); /* not what lies behind it */
+	newer[1].unknown = 1;
+	assert_int_equal(validate(&given, &error), -E2BIG);
+}
+
 static void bounds(void **state)
 {
 	const struct lupine_disk disks[LUPINE_MAX_DEVICES + 1] = { { .path = "x" } };
@@ -86,6 +122,7 @@ static void bounds(void **state)
 	assert_int_equal(validate(&given, &error), -EINVAL);
 	given = minimal();
 	given.disks = disks;
+	given.disk_size = sizeof(disks[0]);
 	given.nr_disks = LUPINE_MAX_DEVICES + 1;
 	assert_int_equal(validate(&given, &error), -EINVAL);
 	given.nr_disks = UINT32_MAX; /* and a sum that wraps */
@@ -93,10 +130,12 @@ static void bounds(void **state)
 	assert_int_equal(validate(&given, &error), -EINVAL);
 	given = minimal();
 	given.disks = disks + 1;
+	given.disk_size = sizeof(disks[0]);
 	given.nr_disks = 1;
 	assert_int_equal(validate(&given, &error), -EINVAL);
 	given = minimal();
 	given.nr_nets = 1;
+	given.net_size = sizeof(multicast);
 	given.nets = &multicast;
 	assert_int_equal(validate(&given, &error), -EINVAL);
 	given.nets = &nameless;
@@ -114,6 +153,7 @@ int main(void)
 		cmocka_unit_test(zero_means_the_default),
 		cmocka_unit_test(an_older_program),
 		cmocka_unit_test(a_newer_program),
+		cmocka_unit_test(elements_of_another_size),
 		cmocka_unit_test(bounds),
 	};
 

@@ -84,10 +84,13 @@ struct lupine_config {
 	bool hugetlb;
 	unsigned int cpus; /* 1 to LUPINE_MAX_CPUS; 0: 1 */
 
+	/* Arrays, whose elements' sizes are said here instead of in each. */
 	const struct lupine_disk *disks; /* vda, vdb, ... */
 	unsigned int nr_disks;
+	unsigned int disk_size; /* with disks: sizeof(struct lupine_disk) */
 	const struct lupine_net *nets; /* eth0, eth1, ... */
 	unsigned int nr_nets;
+	unsigned int net_size; /* with nets: sizeof(struct lupine_net) */
 
 	/* Console (COM1) on file descriptors of the caller, open until lupine_vm_destroy(). */
 	bool console; /* false: the guest has no console= and its output goes nowhere */
