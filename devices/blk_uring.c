@@ -56,7 +56,7 @@ int blk_uring_create(const struct blk_file *file, blk_uring_done_fn *done, void 
 	int err = io_uring_queue_init(BLK_URING_DEPTH, &uring->ring, IORING_SETUP_R_DISABLED);
 	if (err) {
 		free(uring);
-		*why = "cannot use io_uring, which this host does not allow: leave out io=uring";
+		*why = "cannot use io_uring, which this host does not allow; io=sync does without";
 		return err;
 	}
 	err = restrict_ring(&uring->ring, file->fd);

@@ -409,12 +409,18 @@ static void describe(struct virtio_blk *blk, const struct virtio_blk_options *op
 	base->offered &= ~options->without;
 }
 
-static int start_uring(struct virtio_blk *blk, const char **why)
+static int start_uring(struct virtio_blk *blk, const struct virtio_blk_options *options,
+		       const char **why)
 {
 	const int err = blk_uring_create(&blk->file, request_done, blk, &blk->uring, why);
+	char line[256];
 
+	if (err && options->or_sync && options->report) {
+		snprintf(line, sizeof(line), "disk %s: %s", options->path, *why);
+		options->report(options->report_context, line);
+	}
 	if (err)
-		return err;
+		return options->or_sync ? 0 : err;
 	blk->completions.blk = blk;
 	blk->completions.source = (struct event_source){ blk_uring_fd(blk->uring), requests_done };
 	*why = "cannot be waited for";
@@ -447,7 +453,7 @@ int virtio_blk_create(const struct virtio_blk_options *options, const struct gue
 	if (err)
 		goto fini_limiter;
 	if (options->uring) {
-		err = start_uring(blk, why);
+		err = start_uring(blk, options, why);
 		if (err) {
 			blk_destroy(&blk->base);
 			return err;

@@ -27,6 +27,9 @@ struct virtio_blk_options {
 	 * alone is done as it is seen, which is faster. Otherwise all are.
 	 */
 	bool uring;
+	bool or_sync; /* without a ring, and reported, where the host allows none */
+	virtio_report_fn *report; /* of the making; or NULL */
+	void *report_context;
 	unsigned int queues; /* 1 (also for 0) to VIRTIO_BLK_QUEUES_MAX: one a vCPU is best */
 	struct rate_limits limits;
 	uint64_t without; /* features that are not offered */

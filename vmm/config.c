@@ -90,6 +90,9 @@ static int check_devices(const struct lupine_config *config, struct lupine_error
 		if (!disk.path)
 			return error_set(error, LUPINE_ERROR_CONFIG, -EINVAL, "disk %u has no path",
 					 i);
+		if (disk.io > LUPINE_IO_URING)
+			return error_set(error, LUPINE_ERROR_CONFIG, -EINVAL,
+					 "disk %u: unknown io %d", i, (int)disk.io);
 	}
 	for (unsigned int i = 0; i < config->nr_nets; i++) {
 		if (!tail_is_zero(element(config->nets, i, config->net_size), config->net_size,

@@ -38,7 +38,7 @@ static const struct key disk_keys[] = {
 	{ "ro", WORD, DISK(read_only) },
 	{ "direct", SWITCH, DISK(direct) },
 	{ "cache", CACHE, DISK(writethrough) },
-	{ "io", IO, DISK(uring) },
+	{ "io", IO, DISK(io) },
 	{ "serve", SERVE, DISK(serve_on_vcpu) },
 	{ "queues", NUMBER, DISK(queues) },
 	{ "without", FEATURES, DISK(without) },
@@ -83,6 +83,18 @@ static int parse_choice(const char *text, const char *yes, const char *no, bool 
 	return *field || !strcmp(text, no) ? 0 : -EINVAL;
 }
 
+static int parse_io(const char *text, enum lupine_io *io)
+{
+	static const char *const names[] = { "auto", "sync", "uring" };
+
+	for (unsigned int i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(text, names[i])) {
+			*io = (enum lupine_io)i;
+			return 0;
+		}
+	return -EINVAL;
+}
+
 /* Numbers of features, parted by colons; VERSION_1 is what makes a device of today's. */
 static int parse_features(const char *text, uint64_t *features)
 {
@@ -115,7 +127,7 @@ static int set(const struct key *key, void *object, char *value)
 	case FEATURES:
 		return parse_features(value, field);
 	case IO:
-		return parse_choice(value, "uring", "sync", field);
+		return parse_io(value, field);
 	case SERVE:
 		return parse_choice(value, "vcpu", "loop", field);
 	case TEXT:
@@ -161,7 +173,7 @@ static const char *usage_of(const struct key *key)
 		[MAC] = "not six bytes as xx:xx:xx:xx:xx:xx",
 		[CACHE] = "writeback or writethrough",
 		[FEATURES] = "numbers of features, parted by colons; not 32",
-		[IO] = "sync or uring",
+		[IO] = "auto, sync or uring",
 		[SERVE] = "loop or vcpu",
 		[DESCRIPTOR] = "a file descriptor's number",
 	};

@@ -52,11 +52,17 @@ static int attach(struct lupine_vm *vm, struct virtio_device *device, bool serve
 static int attach_disk(struct lupine_vm *vm, const struct lupine_disk *disk,
 		       struct lupine_error *error)
 {
+	/* In the host's page cache a ring gains nothing, and making one costs each start. */
+	const bool by_itself = disk->io == LUPINE_IO_AUTO && disk->direct;
 	const struct virtio_blk_options options = { .path = disk->path,
 						    .read_only = disk->read_only,
 						    .direct = disk->direct,
 						    .writethrough = disk->writethrough,
-						    .uring = disk->uring,
+						    .uring = disk->io == LUPINE_IO_URING ||
+							     by_itself,
+						    .or_sync = by_itself,
+						    .report = vm->config.log,
+						    .report_context = vm->config.log_context,
 						    .queues = disk->queues,
 						    .without = disk->without,
 						    .limits = {

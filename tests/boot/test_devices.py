@@ -51,7 +51,7 @@ class Disks(Linux):
         backing = subprocess.run(["losetup", "--find", "--show", self.disk("backing", 8 << 20)], check=True,
                                  capture_output=True, text=True).stdout.strip()
         self.addCleanup(subprocess.run, ["losetup", "--detach", backing], check=False)
-        for options in (",direct=on", ",direct=on,io=uring"):
+        for options in (",direct=on", ",direct=on,io=sync", ",direct=on,io=uring"):
             with self.subTest(options=options):
                 self.answers("disks", "disks are right", "--disk", f"{backing}{options}", "--disk",
                              f"{self.disk('vdc')},ro")

@@ -8,7 +8,9 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <liburing.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_mmio.h>
@@ -29,6 +31,16 @@
 #define HEADERS	 DRIVER_DATA
 #define STATUSES (DRIVER_DATA + 0x2000)
 #define BUFFERS	 (DRIVER_DATA + 0x3000)
+
+int __real_io_uring_queue_init(unsigned int entries, struct io_uring *ring, unsigned int flags);
+int __wrap_io_uring_queue_init(unsigned int entries, struct io_uring *ring, unsigned int flags);
+
+static bool refused; /* as a host does that allows no rings */
+
+int __wrap_io_uring_queue_init(unsigned int entries, struct io_uring *ring, unsigned int flags)
+{
+	return refused ? -EPERM : __real_io_uring_queue_init(entries, ring, flags);
+}
 
 struct fixture {
 	struct driver driver;
@@ -57,6 +69,40 @@ static int setup(void **state)
 	driver_start(&f.driver, 1, QUEUE);
 	*state = &f;
 	return 0;
+}
+
+static void reported(void *context, const char *line)
+{
+	snprintf(context, 200, "%s", line);
+}
+
+/* Asked for, it is an error; chosen by ourselves, a line. */
+static void a_host_without_rings(void **state)
+{
+	char line[200] = "";
+	struct virtio_blk_options options = { .path = "/proc/self/fd/100",
+					      .uring = true,
+					      .report = reported,
+					      .report_context = line };
+	struct virtio_device *device;
+	struct driver d;
+	const char *why;
+
+	(void)state;
+	const int image = dup2(memfd_create("image", 0), 100);
+	assert_int_equal(ftruncate(image, REQUESTS * BYTES), 0);
+	driver_init(&d);
+	refused = true;
+	assert_int_equal(virtio_blk_create(&options, &d.mem, &d.loop, &device, &why), -EPERM);
+	assert_non_null(strstr(why, "io_uring"));
+	assert_string_equal(line, "");
+	options.or_sync = true;
+	assert_int_equal(virtio_blk_create(&options, &d.mem, &d.loop, &device, &why), 0);
+	assert_non_null(strstr(line, "disk /proc/self/fd/100: cannot use io_uring"));
+	refused = false;
+	virtio_device_destroy(device);
+	driver_fini(&d);
+	close(image);
 }
 
 static int teardown(void **state)
@@ -186,6 +232,30 @@ static void writes_that_are_refused(void **state)
 	expect(f, REQUESTS, VIRTIO_BLK_S_OK);
 }
 
+/* The same head while it is under way: each time it was offered is answered, none twice. */
+static void a_head_offered_again(void **state)
+{
+	struct fixture *f = *state;
+	struct driver *d = &f->driver;
+	unsigned int done = 0;
+	uint32_t id, len;
+
+	offer(f, 0, VIRTIO_BLK_T_IN);
+	for (unsigned int i = 1; i < REQUESTS; i++)
+		driver_offer(d, 0, 0);
+	driver_notify(d, 0);
+	for (unsigned int tries = 0; done < REQUESTS; tries++) {
+		assert_true(tries < 10000);
+		driver_run(d);
+		for (; driver_used(d, 0, &id, &len); done++)
+			assert_int_equal(id, 0);
+		usleep(500);
+	}
+	driver_run(d);
+	assert_false(driver_used(d, 0, &id, &len));
+	assert_int_equal(d->device->queues[0].in_flight, 0);
+}
+
 static void a_reset_waits_for_what_is_under_way(void **state)
 {
 	struct fixture *f = *state;
@@ -212,6 +282,7 @@ int main(void)
 		TEST(more_than_there_are_slots), TEST(flushes_among_writes),
 		TEST(a_truncated_image),	 TEST(a_short_read),
 		TEST(writes_that_are_refused),	 TEST(a_reset_waits_for_what_is_under_way),
+		TEST(a_head_offered_again),	 cmocka_unit_test(a_host_without_rings),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

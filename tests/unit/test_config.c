@@ -133,6 +133,9 @@ static void bounds(void **state)
 	given.disk_size = sizeof(disks[0]);
 	given.nr_disks = 1;
 	assert_int_equal(validate(&given, &error), -EINVAL);
+	const struct lupine_disk odd = { .path = "x", .io = (enum lupine_io)3 };
+	given.disks = &odd;
+	assert_int_equal(validate(&given, &error), -EINVAL);
 	given = minimal();
 	given.nr_nets = 1;
 	given.net_size = sizeof(multicast);

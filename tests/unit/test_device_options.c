@@ -47,13 +47,18 @@ static void disks(void **state)
 	assert_int_equal(d.operations_per_second, 2048);
 	assert_int_equal(disk("a,direct=off,cache=writeback", &d), 0);
 	assert_false(d.direct || d.writethrough);
-	assert_false(d.uring || d.serve_on_vcpu);
+	assert_int_equal(d.io, LUPINE_IO_AUTO);
+	assert_false(d.serve_on_vcpu);
 	assert_int_equal(disk("a,io=uring,serve=vcpu", &d), 0);
-	assert_true(d.uring && d.serve_on_vcpu);
+	assert_int_equal(d.io, LUPINE_IO_URING);
+	assert_true(d.serve_on_vcpu);
 	assert_int_equal(disk("a,without=28:29:0", &d), 0);
 	assert_int_equal(d.without, 1u << 28 | 1u << 29 | 1);
 	assert_int_equal(disk("a,io=sync,serve=loop", &d), 0);
-	assert_false(d.uring || d.serve_on_vcpu);
+	assert_int_equal(d.io, LUPINE_IO_SYNC);
+	assert_false(d.serve_on_vcpu);
+	assert_int_equal(disk("a,io=auto", &d), 0);
+	assert_int_equal(d.io, LUPINE_IO_AUTO);
 }
 
 static void nets(void **state)
@@ -90,7 +95,7 @@ static void refusals(void **state)
 		{ "a,direct", "direct=: on or off" },
 		{ "a,direct=yes", "direct=yes: on or off" },
 		{ "a,cache=none", "cache=none: writeback or writethrough" },
-		{ "a,io=aio", "io=aio: sync or uring" },
+		{ "a,io=aio", "io=aio: auto, sync or uring" },
 		{ "a,serve=", "serve=: loop or vcpu" },
 		{ "a,without=32", "without=32: numbers of features, parted by colons; not 32" },
 		{ "a,without=64", "without=64: numbers of features, parted by colons; not 32" },

@@ -37,12 +37,20 @@ extern "C" {
 
 struct lupine_vm;
 
+/* How requests that come several at once are done; one that comes alone is waited for in any case.
+ */
+enum lupine_io {
+	LUPINE_IO_AUTO, /* what is faster: URING with direct, where the host allows it; else SYNC */
+	LUPINE_IO_SYNC, /* one by one */
+	LUPINE_IO_URING, /* at once, by io_uring */
+};
+
 struct lupine_disk {
 	const char *path; /* raw image or block device; a multiple of 512 bytes */
 	bool read_only;
 	bool direct; /* past the host's page cache */
 	bool writethrough; /* a completed write is on stable storage; else after a flush */
-	bool uring; /* requests that come at once are under way at once, by io_uring */
+	enum lupine_io io;
 	bool serve_on_vcpu; /* by the thread that made the request; else by the event loop's */
 	unsigned int queues; /* 0: 1 */
 	uint64_t bytes_per_second, operations_per_second; /* 0: no limit */
