@@ -199,6 +199,41 @@ static void status_in_order(void **state)
 	assert_int_equal(echo_of(d)->stopped, 0); /* it never started */
 }
 
+/* Whatever is written in whatever state: no bit without those it needs, nothing taken back. */
+static void every_status_from_every_status(void **state)
+{
+	static const uint8_t reachable[][4] = {
+		{ 0 }, { ACK }, { ACK, DRV }, { ACK, DRV, FEAT }, { ACK, DRV, FEAT, OK },
+	};
+	struct driver *d = *state;
+
+	for (unsigned int from = 0; from < sizeof(reachable) / sizeof(reachable[0]); from++)
+		for (uint32_t write = 1; write < 0x200; write++) {
+			uint32_t before = 0;
+
+			driver_set(d, VIRTIO_MMIO_STATUS, 0);
+			for (unsigned int i = 0; i < 4 && reachable[from][i]; i++) {
+				driver_set(d, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1);
+				driver_set(d, VIRTIO_MMIO_DRIVER_FEATURES, 1); /* VERSION_1 */
+				before = reachable[from][i];
+				driver_set(d, VIRTIO_MMIO_STATUS, before);
+			}
+			assert_int_equal(driver_get(d, VIRTIO_MMIO_STATUS), before);
+			const int started = echo_of(d)->started;
+			driver_set(d, VIRTIO_MMIO_STATUS, write);
+			const uint32_t after = driver_get(d, VIRTIO_MMIO_STATUS);
+			const uint32_t chain = after & (uint32_t)OK;
+
+			assert_int_equal(after & before, before);
+			assert_int_equal(after & ~(write | before), 0);
+			assert_int_equal(after & VIRTIO_CONFIG_S_NEEDS_RESET, 0);
+			assert_true(chain == 0 || chain == ACK || chain == DRV || chain == FEAT ||
+				    chain == OK);
+			assert_int_equal(echo_of(d)->started - started,
+					 chain == OK && before != OK);
+		}
+}
+
 static void features_are_checked_and_locked(void **state)
 {
 	struct driver *d = *state;
@@ -459,6 +494,7 @@ int main(void)
 		TEST(identity),
 		TEST(odd_accesses),
 		TEST(status_in_order),
+		TEST(every_status_from_every_status),
 		TEST(features_are_checked_and_locked),
 		TEST(queues_are_configured_in_their_time),
 		TEST(a_wrong_queue_breaks_the_device),

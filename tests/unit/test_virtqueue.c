@@ -289,6 +289,32 @@ static void a_chain_as_long_as_memory_allows(void **state)
 	expect_broken(f, "chain too long");
 }
 
+/* In a guest that has them: what a chain may sum up to, and no byte more (2.7.5.2). */
+static void buffers_of_4_gib(void **state)
+{
+	static struct fixture large;
+
+	(void)state;
+	assert_int_equal(mem_create(&large.mem, 8ull << 30), 0);
+	for (uint32_t more = 1; more <= 2; more++) {
+		large.vq = (struct virtqueue){
+			.size = SIZE, .desc_gpa = DESC, .avail_gpa = AVAIL, .used_gpa = USED
+		};
+		assert_int_equal(virtqueue_start(&large.vq, &large.mem, true, true), 0);
+		desc(&large, DESC, 0, 4ull << 30, 0xffffffff, VRING_DESC_F_NEXT, 1);
+		desc(&large, DESC, 1, DATA, more, VRING_DESC_F_WRITE, 0);
+		avail(&large)->idx = 0;
+		offer(&large, 0);
+		if (more == 1) {
+			assert_int_equal(virtqueue_pop(&large.vq, &large.chain), 1);
+			assert_int_equal(large.chain.out_len, 0xffffffff);
+		} else {
+			expect_broken(&large, "chain of more than 4 GiB");
+		}
+	}
+	mem_destroy(&large.mem);
+}
+
 static void indices_wrap(void **state)
 {
 	struct fixture *f = *state;
@@ -416,6 +442,7 @@ int main(void)
 		cmocka_unit_test(pop_refuses_indices),
 		cmocka_unit_test(pop_refuses_a_head_in_flight),
 		cmocka_unit_test(a_chain_as_long_as_memory_allows),
+		cmocka_unit_test(buffers_of_4_gib),
 		cmocka_unit_test(indices_wrap),
 		cmocka_unit_test(interrupts_by_flag),
 		cmocka_unit_test(interrupts_by_event_idx),
