@@ -11,6 +11,7 @@
 #define ACTS	256u /* of an input */
 
 #define QUEUE_RESET 0x0c0u /* virtio 1.2, 4.2.2 */
+#define BATCH	    0x0f0u /* virtio_mmio.c */
 
 struct input {
 	const uint8_t *data;
@@ -102,6 +103,23 @@ static void offer_chain(struct driver *d, unsigned int q, struct input *in)
 	driver_notify(d, q);
 }
 
+/* A list of register accesses, right or wrong, in scratch memory or in no memory at all. */
+static void make_batch(struct driver *d, struct input *in)
+{
+	const uint8_t shape = (uint8_t)take(in, 1);
+	const uint64_t page = DRIVER_DATA + shape % 4u * 4096u;
+	const unsigned int nr = shape / 4u % 32u;
+	uint32_t words[2] = { shape < 0x80 ? nr : (uint32_t)take(in, 2), 0 };
+
+	mem_write(&d->mem, page, words, sizeof(words));
+	for (unsigned int i = 1; i <= nr; i++) {
+		words[0] = (uint32_t)take(in, 2);
+		words[1] = (uint32_t)take(in, 4);
+		mem_write(&d->mem, page + 8u * i, words, sizeof(words));
+	}
+	driver_set(d, BATCH, shape == 0xff ? (uint32_t)take(in, 4) : (uint32_t)(page / 4096));
+}
+
 static void act(struct driver *d, struct input *in, raw_driver_host_fn *host)
 {
 	const uint8_t what = (uint8_t)take(in, 1);
@@ -109,13 +127,13 @@ static void act(struct driver *d, struct input *in, raw_driver_host_fn *host)
 	struct driver_queue *queue = &d->queue[q];
 	uint8_t bytes[8];
 
-	switch (what % 12) {
+	switch (what % 13) {
 	case 0: /* a descriptor of the ring */
 	case 1: /* or of a table in the scratch memory */
-		if (what % 12 == 0 && queue->size == 0)
+		if (what % 13 == 0 && queue->size == 0)
 			break;
 		{
-			const uint64_t table = what % 12 == 0 ? queue->desc : DRIVER_DATA + 0x3000;
+			const uint64_t table = what % 13 == 0 ? queue->desc : DRIVER_DATA + 0x3000;
 			const unsigned int index = (unsigned int)(take(in, 1) % 64);
 			const uint64_t address = take_address(in);
 			const uint32_t len = take_length(in);
@@ -173,6 +191,9 @@ static void act(struct driver *d, struct input *in, raw_driver_host_fn *host)
 		if (host)
 			host(d, (uint8_t)take(in, 1));
 		driver_run(d);
+		break;
+	case 12:
+		make_batch(d, in);
 		break;
 	default:
 		break;
