@@ -51,14 +51,18 @@ static void notified(struct event_source *source, uint32_t events)
 {
 	struct notifier *n = (struct notifier *)source;
 	struct virtio_device *device = n->mmio->device;
+	const struct virtqueue *vq = &device->queues[n->queue];
 
 	(void)events;
 	/* The eventfd is never read: edge-triggered, each write to it wakes us, at one system call
 	 * less.
 	 */
 	pthread_mutex_lock(&device->lock);
+	const uint16_t before = vq->next_avail;
 	virtio_device_notify(device, n->queue);
+	const uint16_t requests = (uint16_t)(vq->next_avail - before);
 	pthread_mutex_unlock(&device->lock);
+	event_loop_served(n->mmio->loop, requests);
 }
 
 int virtio_mmio_create(struct virtio_device *device, struct event_loop *loop, int irq_fd,

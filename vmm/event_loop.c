@@ -2,12 +2,14 @@
 #include "event_loop.h"
 
 #include <errno.h>
-#include <stdbool.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #define BATCH 16
+#define STAY  4 /* notifications with one request before the loop is patient no more */
+#define PROBE 256 /* and before it tries again */
 #define STOP  (1ull << 32) /* more than one will ever be woken between two looks */
 
 int event_loop_init(struct event_loop *loop)
@@ -15,7 +17,7 @@ int event_loop_init(struct event_loop *loop)
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = NULL };
 	int err;
 
-	loop->stop_fd = -1;
+	*loop = (struct event_loop){ .stop_fd = -1 };
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (loop->epoll_fd < 0)
 		return -errno;
@@ -95,6 +97,22 @@ int event_loop_run(struct event_loop *loop)
 				return 0;
 		}
 	}
+}
+
+void event_loop_served(struct event_loop *loop, unsigned int requests)
+{
+	const struct sched_param none = { 0 };
+
+	if (requests > 1)
+		loop->patience = STAY;
+	else if (--loop->patience <= -PROBE)
+		loop->patience = 1;
+	if (loop->patient == (loop->patience > 0))
+		return;
+	if (!loop->patient && sched_getscheduler(0) != SCHED_OTHER) /* somebody chose another */
+		return;
+	loop->patient = loop->patience > 0;
+	(void)sched_setscheduler(0, loop->patient ? SCHED_BATCH : SCHED_OTHER, &none);
 }
 
 static void tell(struct event_loop *loop, uint64_t count)

@@ -9,6 +9,7 @@
 #include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <linux/vhost.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,9 @@ static const struct rule thread[] = {
 	{ SCMP_SYS(ioctl), "run guest code", 1, 1, KVM_RUN },
 	{ SCMP_SYS(epoll_wait), "the event loop" },
 	{ SCMP_SYS(epoll_ctl), "a queue or back end becomes ready, or waits for room" },
+	{ SCMP_SYS(sched_getscheduler), "the event loop's patience: whether it may have any" },
+	{ SCMP_SYS(sched_setscheduler), "its beginning", 1, 1, SCHED_BATCH },
+	{ SCMP_SYS(sched_setscheduler), "and its end", 1, 1, SCHED_OTHER },
 	{ SCMP_SYS(futex), "locks, and threads waiting for each other" },
 	{ SCMP_SYS(write), "eventfds (interrupts, wake-ups), console, log lines" },
 	{ SCMP_SYS(clock_gettime), "time stamps where the vDSO cannot answer" },
