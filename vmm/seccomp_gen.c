@@ -27,6 +27,7 @@ struct rule {
 	int has_argument;
 	unsigned int index;
 	unsigned long value, mask;
+	int own; /* and only of the calling thread: argument 0, a thread's identifier, is 0 */
 };
 
 /* The threads of a VM: vCPUs, which may serve their own queues, and the event loop. */
@@ -34,9 +35,9 @@ static const struct rule thread[] = {
 	{ SCMP_SYS(ioctl), "run guest code", 1, 1, KVM_RUN },
 	{ SCMP_SYS(epoll_wait), "the event loop" },
 	{ SCMP_SYS(epoll_ctl), "a queue or back end becomes ready, or waits for room" },
-	{ SCMP_SYS(sched_getscheduler), "the event loop's patience: whether it may have any" },
-	{ SCMP_SYS(sched_setscheduler), "its beginning", 1, 1, SCHED_BATCH },
-	{ SCMP_SYS(sched_setscheduler), "and its end", 1, 1, SCHED_OTHER },
+	{ SCMP_SYS(sched_getscheduler), "the event loop's patience: may it have any?", 1, 0, 0 },
+	{ SCMP_SYS(sched_setscheduler), "its beginning", 1, 1, SCHED_BATCH, .own = 1 },
+	{ SCMP_SYS(sched_setscheduler), "and its end", 1, 1, SCHED_OTHER, .own = 1 },
 	{ SCMP_SYS(futex), "locks, and threads waiting for each other" },
 	{ SCMP_SYS(write), "eventfds (interrupts, wake-ups), console, log lines" },
 	{ SCMP_SYS(clock_gettime), "time stamps where the vDSO cannot answer" },
@@ -112,11 +113,14 @@ static void allow(scmp_filter_ctx filter, const struct rule *rules, size_t count
 {
 	for (size_t i = 0; i < count; i++) {
 		const struct rule *r = &rules[i];
-		const struct scmp_arg_cmp compare =
+		const struct scmp_arg_cmp compare[] = {
 			r->mask ? SCMP_CMP64(r->index, SCMP_CMP_MASKED_EQ, r->mask, r->value)
-				: SCMP_CMP64(r->index, SCMP_CMP_EQ, r->value, 0);
-		const int err = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, r->call,
-						       r->has_argument ? 1 : 0, &compare);
+				: SCMP_CMP64(r->index, SCMP_CMP_EQ, r->value, 0),
+			SCMP_CMP64(0, SCMP_CMP_EQ, 0, 0),
+		};
+		const unsigned int compared = r->has_argument ? 1 + (r->own != 0) : 0;
+		const int err =
+			seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, r->call, compared, compare);
 		if (err)
 			fail(r->reason, err);
 	}

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -40,6 +41,27 @@ static void another_ioctl(void)
 static void map_code(void)
 {
 	(void)!mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+static void schedule_another(void)
+{
+	const struct sched_param none = { 0 };
+
+	(void)!sched_setscheduler(1, SCHED_BATCH, &none);
+}
+
+static void schedule_first(void)
+{
+	const struct sched_param most = { 99 };
+
+	(void)!sched_setscheduler(0, SCHED_FIFO, &most);
+}
+
+static void be_patient(void)
+{
+	const struct sched_param none = { 0 };
+
+	(void)!sched_setscheduler(0, SCHED_BATCH, &none);
 }
 
 static void allowed(void)
@@ -77,7 +99,8 @@ static int outcome(enter_fn *enter, void (*call)(void))
 
 static void forbidden_calls_kill(void **state)
 {
-	void (*const calls[])(void) = { open_a_file, execute, connect_out, another_ioctl,
+	void (*const calls[])(void) = { open_a_file,   execute,		 connect_out,
+					another_ioctl, schedule_another, schedule_first,
 					map_code };
 
 	(void)state;
@@ -92,7 +115,7 @@ static void forbidden_calls_kill(void **state)
 
 static void needed_calls_do_not(void **state)
 {
-	void (*const calls[])(void) = { allowed, run_guest };
+	void (*const calls[])(void) = { allowed, run_guest, be_patient };
 
 	(void)state;
 	for (unsigned int way = 0; way < sizeof(ways) / sizeof(ways[0]); way++)
