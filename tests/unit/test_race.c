@@ -30,6 +30,7 @@
 #define MISTAKES   100u /* were noticed, */
 #define ROUNDS_MAX 1000000u /* on a host with few CPUs, too */
 #define SECTORS	   64u
+#define BATCH	   0x0f0u /* virtio_mmio.c */
 #define HEADER	   DRIVER_DATA
 #define INDIRECT   (DRIVER_DATA + 0x800)
 #define BUFFER	   (DRIVER_DATA + 0x1000)
@@ -128,6 +129,7 @@ static void race_blk(bool uring)
 	race(&racer, &d);
 	for (rounds = 0; rounds < ROUNDS || (resets < MISTAKES && rounds < ROUNDS_MAX); rounds++) {
 		offer_blk(&d, rounds % 3 == 0 ? VIRTIO_BLK_T_OUT : VIRTIO_BLK_T_IN, rounds % 2);
+		driver_set(&d, BATCH, HEADER >> 12); /* the list is rewritten, too */
 		check(&d);
 		if (driver_needs_reset(&d)) {
 			driver_start(&d, 1, QUEUE);
