@@ -17,7 +17,10 @@ int event_loop_init(struct event_loop *loop)
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = NULL };
 	int err;
 
-	*loop = (struct event_loop){ .stop_fd = -1 };
+	*loop = (struct event_loop){
+		.stop_fd = -1,
+		.may_wait = sched_getscheduler(0) == SCHED_OTHER,
+	};
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (loop->epoll_fd < 0)
 		return -errno;
@@ -107,9 +110,7 @@ void event_loop_served(struct event_loop *loop, unsigned int requests)
 		loop->patience = STAY;
 	else if (--loop->patience <= -PROBE)
 		loop->patience = 1;
-	if (loop->patient == (loop->patience > 0))
-		return;
-	if (!loop->patient && sched_getscheduler(0) != SCHED_OTHER) /* somebody chose another */
+	if (!loop->may_wait || loop->patient == (loop->patience > 0))
 		return;
 	loop->patient = loop->patience > 0;
 	(void)sched_setscheduler(0, loop->patient ? SCHED_BATCH : SCHED_OTHER, &none);

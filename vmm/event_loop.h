@@ -20,6 +20,7 @@ struct event_loop {
 
 	int patience; /* above 0: requests came several at once of late */
 	bool patient; /* the thread's policy is SCHED_BATCH */
+	bool may_wait; /* no policy was chosen for the thread that made the loop, or its heirs */
 };
 
 struct event_source {
