@@ -43,7 +43,7 @@ static int find_size(int fd, uint64_t *size, const char **why)
 }
 
 /* Block sizes: what the host's block device has, or for a file what its file system wants. */
-static int find_blocks(struct blk_file *file, bool direct, const char **why)
+static int find_blocks(struct blk_file *file, const char **why)
 {
 	unsigned int physical = 0;
 	int logical = 0;
@@ -52,7 +52,7 @@ static int find_blocks(struct blk_file *file, bool direct, const char **why)
 	file->logical_block = BLK_SECTOR;
 	file->physical_block = 4096;
 	file->memory_align = 1;
-	if (direct) {
+	if (file->direct) {
 		file->memory_align = BLK_SECTOR;
 		file->bounce = aligned_alloc(BOUNCE_ALIGN, BOUNCE);
 		if (!file->bounce)
@@ -63,9 +63,9 @@ static int find_blocks(struct blk_file *file, bool direct, const char **why)
 	if (S_ISBLK(st.st_mode)) {
 		if (ioctl(file->fd, BLKPBSZGET, &physical) == 0)
 			file->physical_block = physical;
-		if (direct && ioctl(file->fd, BLKSSZGET, &logical) == 0)
+		if (file->direct && ioctl(file->fd, BLKSSZGET, &logical) == 0)
 			file->logical_block = file->memory_align = (uint32_t)logical;
-	} else if (direct) {
+	} else if (file->direct) {
 		struct statx stx = { 0 };
 
 		/* Kernels before 6.1 do not tell; most storage takes sectors. */
@@ -106,7 +106,7 @@ int blk_file_open(struct blk_file *file, const char *path, bool read_only, bool 
 {
 	const int flags = (read_only ? O_RDONLY : O_RDWR) | (direct ? O_DIRECT : 0);
 
-	*file = (struct blk_file){ .read_only = read_only };
+	*file = (struct blk_file){ .read_only = read_only, .direct = direct };
 	/* O_NONBLOCK: a FIFO given by mistake is refused, not waited for. */
 	file->fd = open(path, flags | O_CLOEXEC | O_NONBLOCK);
 	if (file->fd < 0) {
@@ -133,7 +133,7 @@ int blk_file_open(struct blk_file *file, const char *path, bool read_only, bool 
 	}
 	int err = find_size(file->fd, &file->size, why);
 	if (!err)
-		err = find_blocks(file, direct, why);
+		err = find_blocks(file, why);
 	if (!err)
 		err = lock(file, why);
 	if (err)
@@ -249,9 +249,16 @@ int blk_file_write(const struct blk_file *file, struct iovec *iov, unsigned int 
 	return transfer(file->fd, iov, nr, offset, flags, pwritev2);
 }
 
-int blk_file_flush(const struct blk_file *file)
+int blk_file_flushed(struct blk_file *file, int err)
 {
-	return fdatasync(file->fd) < 0 ? -errno : 0;
+	if (err && !file->direct && !file->lost)
+		file->lost = err;
+	return err ? err : file->lost;
+}
+
+int blk_file_flush(struct blk_file *file)
+{
+	return blk_file_flushed(file, fdatasync(file->fd) < 0 ? -errno : 0);
 }
 
 static int allocate(const struct blk_file *file, int mode, uint64_t offset, uint64_t len)

@@ -16,7 +16,8 @@
 struct blk_file {
 	int fd;
 	uint64_t size; /* bytes, a multiple of BLK_SECTOR */
-	bool read_only;
+	bool read_only, direct;
+	int lost; /* -errno of a flush after which the host may have forgotten what to write */
 	uint32_t logical_block; /* what transfers must be aligned to */
 	uint32_t physical_block; /* what they better are aligned to */
 	uint32_t memory_align; /* what segments must be aligned to, or go by way of the bounce */
@@ -43,7 +44,12 @@ int blk_file_read(const struct blk_file *file, struct iovec *iov, unsigned int n
 int blk_file_write(const struct blk_file *file, struct iovec *iov, unsigned int nr, uint64_t offset,
 		   bool durable);
 /* Everything written so far is on stable storage. */
-int blk_file_flush(const struct blk_file *file);
+int blk_file_flush(struct blk_file *file);
+/*
+ * What is to be told of a flush that ended with @err: the first failure for ever, for Linux marks
+ * the pages that it could not write as clean, and the next flush would find nothing to do.
+ */
+int blk_file_flushed(struct blk_file *file, int err);
 
 /* The range need not be kept; what it reads as is not said. -EOPNOTSUPP where the host cannot. */
 int blk_file_discard(const struct blk_file *file, uint64_t offset, uint64_t len);

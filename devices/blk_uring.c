@@ -18,7 +18,7 @@ struct request {
 
 struct blk_uring {
 	struct io_uring ring;
-	const struct blk_file *file;
+	struct blk_file *file;
 	blk_uring_done_fn *done;
 	void *context;
 	int free; /* the first slot that is */
@@ -44,7 +44,7 @@ static int restrict_ring(struct io_uring *ring, int fd)
 	return err ? err : io_uring_enable_rings(ring);
 }
 
-int blk_uring_create(const struct blk_file *file, blk_uring_done_fn *done, void *context,
+int blk_uring_create(struct blk_file *file, blk_uring_done_fn *done, void *context,
 		     struct blk_uring **result, const char **why)
 {
 	struct blk_uring *uring = calloc(1, sizeof(*uring));
@@ -182,7 +182,8 @@ static bool finish(struct blk_uring *uring, unsigned int slot, int result, int *
 		return true;
 	}
 	if (result < 0 || r->opcode == IORING_OP_FSYNC) {
-		*err = result;
+		*err = r->opcode == IORING_OP_FSYNC ? blk_file_flushed(uring->file, result)
+						    : result;
 		return true;
 	}
 	r->offset += (uint64_t)result;

@@ -27,7 +27,7 @@ struct blk_uring;
 typedef void blk_uring_done_fn(void *context, unsigned int slot, int err);
 
 /* -errno, and *why as blk_file_open() gives it. @file must outlive the ring. */
-int blk_uring_create(const struct blk_file *file, blk_uring_done_fn *done, void *context,
+int blk_uring_create(struct blk_file *file, blk_uring_done_fn *done, void *context,
 		     struct blk_uring **uring, const char **why);
 /* Waits for what is under way. */
 void blk_uring_destroy(struct blk_uring *uring);

@@ -323,7 +323,7 @@ static int blk_start(struct virtio_device *device)
 
 static int blk_flush(struct virtio_device *device)
 {
-	const struct virtio_blk *blk = (struct virtio_blk *)device;
+	struct virtio_blk *blk = (struct virtio_blk *)device;
 
 	return blk->file.read_only ? 0 : blk_file_flush(&blk->file);
 }

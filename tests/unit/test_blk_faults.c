@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * virtio-blk when the host's storage fails: the system calls it makes are replaced (--wrap) by ones
- * that fail, stop short or are interrupted. Each error reaches the guest once, as a status, and the
- * next request is served. Also counts the calls that make a write durable, by cache mode.
+ * that fail, stop short or are interrupted. Each error reaches the guest as a status, and the next
+ * request is served; only a failed flush is not forgotten. Also counts the calls that make a write
+ * durable, by cache mode.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,6 +22,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "blk_file.h"
 #include "driver.h"
 #include "virtio_blk.h"
 
@@ -171,7 +173,7 @@ static void errors_reach_the_guest_once(void **state)
 {
 	struct fixture *f = *state;
 	static const int errors[] = { EIO, ENOSPC, EDQUOT, EFBIG, ENXIO, EINVAL, ENOMEM };
-	static const uint32_t types[] = { VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_FLUSH };
+	static const uint32_t types[] = { VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT };
 	uint32_t written;
 
 	for (size_t e = 0; e < sizeof(errors) / sizeof(errors[0]); e++)
@@ -185,6 +187,30 @@ static void errors_reach_the_guest_once(void **state)
 		}
 	assert_false(driver_needs_reset(&f->driver));
 	assert_int_equal(f->driver.reports, 0); /* it is not the guest's mistake */
+}
+
+/*
+ * The host forgets what it could not write: that a later flush went well says nothing of it. With
+ * direct I/O there is nothing to forget.
+ */
+static void a_failed_flush_is_for_ever(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t written;
+
+	fault.err = EIO;
+	fault.times = 1;
+	assert_int_equal(request(f, VIRTIO_BLK_T_FLUSH, &written), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(request(f, VIRTIO_BLK_T_FLUSH, &written), VIRTIO_BLK_S_IOERR);
+	driver_start(&f->driver, 1, 16);
+	assert_int_equal(request(f, VIRTIO_BLK_T_OUT, &written), VIRTIO_BLK_S_OK);
+	assert_int_equal(request(f, VIRTIO_BLK_T_FLUSH, &written), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(virtio_mmio_quiesce(f->driver.mmio), -EIO);
+	assert_int_equal(fault.flushes, 4); /* and yet what can be written is */
+
+	struct blk_file direct = { .fd = f->image, .direct = true };
+	assert_int_equal(blk_file_flushed(&direct, -EIO), -EIO);
+	assert_int_equal(blk_file_flush(&direct), 0);
 }
 
 static void an_error_in_the_middle(void **state)
@@ -310,6 +336,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(errors_reach_the_guest_once),
+		TEST(a_failed_flush_is_for_ever),
 		TEST(an_error_in_the_middle),
 		TEST(short_transfers_are_continued),
 		TEST(interruptions_are_repeated),
