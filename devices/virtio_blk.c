@@ -14,10 +14,13 @@
 #include "blk_file.h"
 #include "blk_uring.h"
 
-#define UNDER_WAY	  0xffu /* not a status: it comes when the request is done */
-#define SEGMENTS_MAX	  (VIRTQUEUE_SIZE_MAX - 2) /* the header and the status take one each */
-#define RANGES_MAX	  16u /* of a discard or write-zeroes request */
-#define RANGE_SECTORS_MAX (1u << 22) /* 2 GiB: a host's file system can take its time */
+#define UNDER_WAY	0xffu /* not a status: it comes when the request is done */
+#define SEGMENTS_MAX	(VIRTQUEUE_SIZE_MAX - 2) /* the header and the status take one each */
+#define TURN_BYTES	(64ull << 20) /* moved before the event loop turns to others */
+#define DISCARD_RANGES	16u
+#define DISCARD_SECTORS (1u << 22) /* of a range, 2 GiB: a host can take its time */
+#define ZEROES_RANGES	1u
+#define ZEROES_SECTORS	(1u << 17) /* 64 MiB: some hosts have to write them */
 
 /* A request that is under way, while its chain's segments are the ring's. */
 struct pending {
@@ -31,6 +34,7 @@ struct virtio_blk {
 	struct event_loop *loop;
 	struct blk_file file;
 	struct rate_limiter limiter;
+	uint64_t turn; /* bytes moved since the event loop last came */
 	struct virtio_blk_config config;
 	bool writethrough; /* as negotiated: no FLUSH, no cache */
 	char id[VIRTIO_BLK_ID_BYTES];
@@ -62,6 +66,12 @@ static uint8_t status_of(int err)
 	return err == 0 ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR;
 }
 
+static void charge(struct virtio_blk *blk, uint64_t bytes)
+{
+	rate_limiter_charge(&blk->limiter, bytes);
+	blk->turn += bytes;
+}
+
 static uint8_t read_sectors(struct virtio_blk *blk, uint64_t sector, struct virtqueue_chain *chain,
 			    int slot)
 {
@@ -70,7 +80,7 @@ static uint8_t read_sectors(struct virtio_blk *blk, uint64_t sector, struct virt
 
 	if (!locate(blk, sector, chain->in_len, &offset))
 		return VIRTIO_BLK_S_IOERR;
-	rate_limiter_charge(&blk->limiter, chain->in_len);
+	charge(blk, chain->in_len);
 	if (slot < 0 || !blk_file_takes(&blk->file, iov, chain->nr_in))
 		return status_of(blk_file_read(&blk->file, iov, chain->nr_in, offset));
 	blk_uring_read(blk->uring, (unsigned int)slot, iov, chain->nr_in, offset);
@@ -85,7 +95,7 @@ static uint8_t write_sectors(struct virtio_blk *blk, uint64_t sector, struct vir
 
 	if (blk->file.read_only || !locate(blk, sector, chain->out_len, &offset))
 		return VIRTIO_BLK_S_IOERR;
-	rate_limiter_charge(&blk->limiter, chain->out_len);
+	charge(blk, chain->out_len);
 	if (slot < 0 || !blk_file_takes(&blk->file, chain->iov, chain->nr_out))
 		return status_of(
 			blk_file_write(&blk->file, chain->iov, chain->nr_out, offset, durable));
@@ -95,7 +105,7 @@ static uint8_t write_sectors(struct virtio_blk *blk, uint64_t sector, struct vir
 
 static uint8_t flush(struct virtio_blk *blk, int slot)
 {
-	rate_limiter_charge(&blk->limiter, 0);
+	charge(blk, 0);
 	if (slot < 0)
 		return status_of(blk_file_flush(&blk->file));
 	blk_uring_flush(blk->uring, (unsigned int)slot);
@@ -103,7 +113,7 @@ static uint8_t flush(struct virtio_blk *blk, int slot)
 }
 
 /* One range of a discard or write-zeroes request (5.2.6.2). */
-static uint8_t clear_range(const struct virtio_blk *blk, bool zeroes,
+static uint8_t clear_range(struct virtio_blk *blk, bool zeroes,
 			   const struct virtio_blk_discard_write_zeroes *range)
 {
 	const uint32_t allowed = zeroes ? VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0;
@@ -112,8 +122,10 @@ static uint8_t clear_range(const struct virtio_blk *blk, bool zeroes,
 
 	if (range->flags & ~allowed)
 		return VIRTIO_BLK_S_UNSUPP;
-	if (range->num_sectors > RANGE_SECTORS_MAX || !locate(blk, range->sector, len, &offset))
+	if (range->num_sectors > (zeroes ? ZEROES_SECTORS : DISCARD_SECTORS) ||
+	    !locate(blk, range->sector, len, &offset))
 		return VIRTIO_BLK_S_IOERR;
+	charge(blk, zeroes ? len : 0);
 	if (len == 0)
 		return VIRTIO_BLK_S_OK;
 	return status_of(zeroes ? blk_file_zero(&blk->file, offset, len, range->flags != 0)
@@ -122,13 +134,13 @@ static uint8_t clear_range(const struct virtio_blk *blk, bool zeroes,
 
 static uint8_t clear_sectors(struct virtio_blk *blk, bool zeroes, struct virtqueue_chain *chain)
 {
+	const unsigned int ranges = zeroes ? ZEROES_RANGES : DISCARD_RANGES;
 	struct virtio_blk_discard_write_zeroes range;
 	uint8_t status = VIRTIO_BLK_S_OK;
 
 	if (blk->file.read_only || chain->out_len == 0 || chain->out_len % sizeof(range) != 0 ||
-	    chain->out_len / sizeof(range) > RANGES_MAX)
+	    chain->out_len / sizeof(range) > ranges)
 		return VIRTIO_BLK_S_IOERR;
-	rate_limiter_charge(&blk->limiter, 0);
 	while (status == VIRTIO_BLK_S_OK && virtqueue_chain_take(chain, &range, sizeof(range)))
 		status = clear_range(blk, zeroes, &range);
 	if (status == VIRTIO_BLK_S_OK && zeroes && blk->writethrough)
@@ -227,9 +239,12 @@ static bool blk_ready(struct virtio_device *device, unsigned int queue)
 {
 	struct virtio_blk *blk = (struct virtio_blk *)device;
 
-	(void)queue;
 	if (blk->uring && blk_uring_slot(blk->uring) < 0) {
 		blk->full = true;
+		return false;
+	}
+	if (blk->turn >= TURN_BYTES) {
+		virtio_device_requeue(device, queue);
 		return false;
 	}
 	return rate_limiter_ready(&blk->limiter);
@@ -246,6 +261,7 @@ static void blk_notify(struct virtio_device *device, unsigned int queue)
 {
 	struct virtio_blk *blk = (struct virtio_blk *)device;
 
+	blk->turn = 0;
 	virtio_device_drain(device, queue, &blk->chain);
 	submit(blk, queue);
 }
@@ -385,8 +401,10 @@ static void describe(struct virtio_blk *blk, const struct virtio_blk_options *op
 	config->physical_block_exp = exponent(blk->file.physical_block / block);
 	config->min_io_size = (uint16_t)(blk->file.physical_block / block);
 	config->num_queues = (uint16_t)base->nr_queues;
-	config->max_discard_sectors = config->max_write_zeroes_sectors = RANGE_SECTORS_MAX;
-	config->max_discard_seg = config->max_write_zeroes_seg = RANGES_MAX;
+	config->max_discard_sectors = DISCARD_SECTORS;
+	config->max_discard_seg = DISCARD_RANGES;
+	config->max_write_zeroes_sectors = ZEROES_SECTORS;
+	config->max_write_zeroes_seg = ZEROES_RANGES;
 	config->discard_sector_alignment = blk->file.physical_block / BLK_SECTOR;
 	config->write_zeroes_may_unmap = 1;
 

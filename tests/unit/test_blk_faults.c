@@ -296,6 +296,55 @@ static void clearing_without_help(void **state)
 		assert_int_equal(data[i], i / 512 >= 1 && i / 512 <= 40 ? 0 : 'x');
 }
 
+/* However much the guest asks for at once, the event loop comes back to the others. */
+static void a_turn_ends(void **state)
+{
+	struct fixture *f = *state;
+	struct driver *d = &f->driver;
+	const struct virtio_blk_outhdr header = { .type = VIRTIO_BLK_T_WRITE_ZEROES };
+	struct virtio_blk_discard_write_zeroes ranges[2] = {
+		{ .num_sectors = 1u << 16, .flags = VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP },
+		{ .num_sectors = 1 },
+	};
+	unsigned int done = 0;
+	uint32_t id, len;
+
+	assert_int_equal(ftruncate(f->image, 1 << 30), 0);
+	assert_int_equal(virtio_blk_resize(d->device), 0);
+	mem_write(&d->mem, HEADER, &header, sizeof(header));
+	mem_write(&d->mem, BUFFER, ranges, sizeof(ranges));
+	driver_desc(d, d->queue[0].desc, 0, HEADER, sizeof(header), VRING_DESC_F_NEXT, 1);
+	driver_desc(d, d->queue[0].desc, 1, BUFFER, sizeof(ranges[0]), VRING_DESC_F_NEXT, 2);
+	driver_desc(d, d->queue[0].desc, 2, STATUS, 1, VRING_DESC_F_WRITE, 0);
+	for (int i = 0; i < 16; i++)
+		driver_offer(d, 0, 0);
+	pthread_mutex_lock(&d->device->lock);
+	virtio_device_notify(d->device, 0);
+	pthread_mutex_unlock(&d->device->lock);
+	while (driver_used(d, 0, &id, &len))
+		done++;
+	assert_int_equal(done, 2); /* of 32 MiB each */
+	driver_run(d);
+	while (driver_used(d, 0, &id, &len))
+		done++;
+	assert_int_equal(done, 16);
+	assert_int_equal(*(uint8_t *)driver_at(d, STATUS, 1), VIRTIO_BLK_S_OK);
+
+	/* Nor is one request as large as it likes. */
+	ranges[0].num_sectors = 1u << 18;
+	mem_write(&d->mem, BUFFER, ranges, sizeof(ranges));
+	driver_offer(d, 0, 0);
+	driver_notify(d, 0);
+	assert_int_equal(*(uint8_t *)driver_at(d, STATUS, 1), VIRTIO_BLK_S_IOERR);
+	ranges[0].num_sectors = 1;
+	mem_write(&d->mem, BUFFER, ranges, sizeof(ranges));
+	driver_desc(d, d->queue[0].desc, 1, BUFFER, sizeof(ranges), VRING_DESC_F_NEXT, 2);
+	*(uint8_t *)driver_at(d, STATUS, 1) = VIRTIO_BLK_S_OK;
+	driver_offer(d, 0, 0);
+	driver_notify(d, 0);
+	assert_int_equal(*(uint8_t *)driver_at(d, STATUS, 1), VIRTIO_BLK_S_IOERR);
+}
+
 static void writeback_is_durable_after_a_flush(void **state)
 {
 	struct fixture *f = *state;
@@ -341,6 +390,7 @@ int main(void)
 		TEST(short_transfers_are_continued),
 		TEST(interruptions_are_repeated),
 		TEST(clearing_without_help),
+		TEST(a_turn_ends),
 		TEST(writeback_is_durable_after_a_flush),
 		cmocka_unit_test_setup_teardown(writethrough_is_durable_at_once, setup_writethrough,
 						teardown),
