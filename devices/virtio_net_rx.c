@@ -99,7 +99,8 @@ static ssize_t deliver_waiting(struct virtio_net_rx *rx, struct virtqueue *vq)
 		return err;
 	if (rx->room < len) {
 		/* Held as many buffers as can be, and still too small: it cannot be had. */
-		if (rx->nr_buffers == VIRTQUEUE_SIZE_MAX || rx->nr_iov >= VIRTQUEUE_SIZE_MAX) {
+		if (vq->in_flight == vq->size || rx->nr_buffers == VIRTQUEUE_SIZE_MAX ||
+		    rx->nr_iov >= VIRTQUEUE_SIZE_MAX) {
 			rx->waiting = 0;
 			return len;
 		}

@@ -113,6 +113,30 @@ static void receives_cut_anywhere(void **state)
 	}
 }
 
+/* All the buffers that fit in the ring cannot hold it: it is lost, and those after it come. */
+static void a_packet_larger_than_the_ring(void **state)
+{
+	struct fixture *f = *state;
+	struct driver *d = &f->driver;
+	static const uint8_t large[4 + 1000] = { 0, 0, 1000 / 256, 1000 % 256 };
+	uint32_t id, len;
+
+	driver_start(d, 2, 4);
+	for (uint16_t i = 0; i < 4; i++)
+		offer_rx(f, i, 200);
+	driver_notify(d, RX);
+	say(f, large, sizeof(large));
+	driver_run(d);
+	for (int i = 0; i < 20; i++) {
+		say(f, "\0\0\0\5hello", 9);
+		driver_run(d);
+		assert_true(driver_used(d, RX, &id, &len));
+		assert_int_equal(len, HEADER + 5);
+		offer_rx(f, (uint16_t)id, 200);
+		driver_notify(d, RX);
+	}
+}
+
 static void lengths_that_lie(void **state)
 {
 	struct fixture *f = *state;
@@ -238,7 +262,7 @@ int main(void)
 		TEST(no_offloads),	TEST(receives_cut_anywhere),
 		TEST(lengths_that_lie), TEST(a_peer_that_goes_away),
 		TEST(transmits),	TEST(a_socket_that_is_full),
-		TEST(refuses),
+		TEST(refuses),		TEST(a_packet_larger_than_the_ring),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
