@@ -357,6 +357,20 @@ static void writeback_is_durable_after_a_flush(void **state)
 	assert_int_equal(fault.flushes, 1);
 }
 
+/* What the guest did not flush is when the VM has ended. */
+static void the_end_is_a_flush(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t written;
+
+	request(f, VIRTIO_BLK_T_OUT, &written);
+	assert_int_equal(virtio_mmio_quiesce(f->driver.mmio), 0);
+	assert_int_equal(fault.flushes, 1);
+	fault.err = EIO;
+	fault.times = 1;
+	assert_int_equal(virtio_mmio_quiesce(f->driver.mmio), -EIO);
+}
+
 static void writethrough_is_durable_at_once(void **state)
 {
 	struct fixture *f = *state;
@@ -392,6 +406,7 @@ int main(void)
 		TEST(clearing_without_help),
 		TEST(a_turn_ends),
 		TEST(writeback_is_durable_after_a_flush),
+		TEST(the_end_is_a_flush),
 		cmocka_unit_test_setup_teardown(writethrough_is_durable_at_once, setup_writethrough,
 						teardown),
 		TEST(a_driver_without_flushes_is_safe),

@@ -187,6 +187,44 @@ static void flushes_among_writes(void **state)
 	expect(f, REQUESTS, VIRTIO_BLK_S_OK);
 }
 
+static unsigned int ring_syncs, ring_writes, ring_durable;
+
+int __real_io_uring_submit(struct io_uring *ring);
+int __wrap_io_uring_submit(struct io_uring *ring);
+int __wrap_io_uring_submit(struct io_uring *ring)
+{
+	for (unsigned int i = ring->sq.sqe_head; i != ring->sq.sqe_tail; i++) {
+		const struct io_uring_sqe *sqe = &ring->sq.sqes[i & *ring->sq.kring_mask];
+
+		ring_syncs +=
+			sqe->opcode == IORING_OP_FSYNC && sqe->fsync_flags == IORING_FSYNC_DATASYNC;
+		ring_writes += sqe->opcode == IORING_OP_WRITEV;
+		ring_durable += sqe->opcode == IORING_OP_WRITEV && (sqe->rw_flags & RWF_DSYNC);
+	}
+	return __real_io_uring_submit(ring);
+}
+
+/* What the ring is asked for is what each cache mode promises. */
+static void flushes_and_durable_writes(void **state)
+{
+	struct fixture *f = *state;
+	struct driver *d = &f->driver;
+
+	ring_syncs = ring_writes = ring_durable = 0;
+	flushes_among_writes(state);
+	assert_int_equal(ring_syncs, REQUESTS / 4);
+	assert_true(ring_writes >= REQUESTS - REQUESTS / 4);
+	assert_int_equal(ring_durable, 0);
+	assert_true(driver_negotiate(d, ~(1ull << VIRTIO_BLK_F_FLUSH)));
+	assert_true(driver_setup(d, 0, QUEUE));
+	driver_ok(d);
+	ring_writes = ring_durable = 0;
+	offer_all(f, VIRTIO_BLK_T_OUT);
+	expect(f, REQUESTS, VIRTIO_BLK_S_OK);
+	assert_true(ring_writes >= REQUESTS - 1);
+	assert_int_equal(ring_durable, ring_writes);
+}
+
 static void a_truncated_image(void **state)
 {
 	struct fixture *f = *state;
@@ -279,10 +317,15 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(more_than_there_are_slots), TEST(flushes_among_writes),
-		TEST(a_truncated_image),	 TEST(a_short_read),
-		TEST(writes_that_are_refused),	 TEST(a_reset_waits_for_what_is_under_way),
-		TEST(a_head_offered_again),	 cmocka_unit_test(a_host_without_rings),
+		TEST(more_than_there_are_slots),
+		TEST(flushes_among_writes),
+		TEST(flushes_and_durable_writes),
+		TEST(a_truncated_image),
+		TEST(a_short_read),
+		TEST(writes_that_are_refused),
+		TEST(a_reset_waits_for_what_is_under_way),
+		TEST(a_head_offered_again),
+		cmocka_unit_test(a_host_without_rings),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
