@@ -448,9 +448,10 @@ void virtio_net_set_link(struct virtio_device *device, bool up)
 	pthread_mutex_lock(&device->lock);
 	if (up != link_up(net)) {
 		net->config.status = up ? VIRTIO_NET_S_LINK_UP : 0;
-		virtio_device_config_changed(device);
+		/* vhost first: it sets a ring's flags as it begins, and the change is one. */
 		if (net->vhost)
 			virtio_net_vhost_switch(net->vhost, up);
+		virtio_device_config_changed(device);
 		notify_all(net);
 	}
 	pthread_mutex_unlock(&device->lock);
