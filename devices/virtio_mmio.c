@@ -334,7 +334,9 @@ static void acknowledge(struct virtio_device *device, uint32_t causes)
 	/* No lock, usually: a handler does not wait for a disk. */
 	if (atomic_fetch_and(&device->irq_status, ~causes) & causes & VIRTIO_MMIO_INT_CONFIG) {
 		pthread_mutex_lock(&device->lock);
-		virtio_device_config_seen(device);
+		/* Not if it has changed again meanwhile: that has yet to be seen. */
+		if (!(atomic_load(&device->irq_status) & VIRTIO_MMIO_INT_CONFIG))
+			virtio_device_config_seen(device);
 		pthread_mutex_unlock(&device->lock);
 	}
 }

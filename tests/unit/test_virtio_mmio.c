@@ -430,6 +430,40 @@ static void quiet_interrupts(void **state)
 	}
 }
 
+/* Whose configuration changes when a lock is next taken. */
+static struct virtio_device *changing;
+
+int __real_pthread_mutex_lock(pthread_mutex_t *mutex);
+int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex);
+int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex)
+{
+	struct virtio_device *device = changing;
+
+	changing = NULL;
+	if (device)
+		virtio_device_config_changed(device);
+	return __real_pthread_mutex_lock(mutex);
+}
+
+/* It changes again while the driver acknowledges: that has not been seen. */
+static void another_change(void **state)
+{
+	struct driver *d = *state;
+	uint16_t flags;
+
+	assert_true(driver_negotiate(d, ~0ull));
+	assert_true(driver_setup(d, 0, 8));
+	driver_ok(d);
+	virtio_device_config_changed(d->device);
+	changing = d->device;
+	driver_set(d, VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_INT_CONFIG);
+	mem_read(&d->mem, d->queue[0].used, &flags, sizeof(flags));
+	assert_int_equal(flags, VRING_USED_F_CONFIG);
+	assert_int_equal(driver_interrupts(d), 2);
+	mem_read(&d->mem, d->queue[0].used, &flags, sizeof(flags));
+	assert_int_equal(flags, 0);
+}
+
 /* Accesses from a list in guest memory, the guest's mistakes included. */
 static void batches(void **state)
 {
@@ -503,6 +537,7 @@ int main(void)
 		TEST(a_broken_ring_needs_a_reset_and_gets_it),
 		TEST(work_is_bounded),
 		TEST(configuration_changes),
+		TEST(another_change),
 		TEST(quiet_interrupts),
 		TEST(batches),
 	};
