@@ -399,6 +399,9 @@ static void describe(struct virtio_net *net, const struct virtio_net_options *op
 	if (net->nr_pairs > 1)
 		base->offered |= BIT(CTRL_VQ) | BIT(MQ);
 	base->offered &= ~options->without;
+	/* See virtio_net_vhost_start(). */
+	if (net->vhost && !(base->offered & 1ull << VIRTIO_RING_F_EVENT_IDX))
+		base->offered &= ~(1ull << VIRTIO_F_QUIET_INTERRUPTS);
 	while (unmet(base->offered))
 		base->offered &= ~unmet(base->offered);
 }

@@ -165,11 +165,23 @@ static void a_cable_with_quiet_interrupts(void **state)
 	}
 }
 
+/* What cannot be had together is not offered together. */
+static void without_event_idx(void **state)
+{
+	const struct virtio_net_options options = { .without = 1ull << VIRTIO_RING_F_EVENT_IDX };
+	struct driver *d = start(options, 0, 2);
+
+	(void)state;
+	assert_false(driver_needs_reset(d));
+	assert_true(the->pair[0].tap[0] > 0);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(a_cable_with_quiet_interrupts),
+		TEST(without_event_idx),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
