@@ -404,6 +404,8 @@ static void describe(struct virtio_net *net, const struct virtio_net_options *op
 		base->offered &= ~(1ull << VIRTIO_F_QUIET_INTERRUPTS);
 	while (unmet(base->offered))
 		base->offered &= ~unmet(base->offered);
+	if (!(base->offered & BIT(MQ))) /* all that commands are for */
+		base->offered &= ~BIT(CTRL_VQ);
 }
 
 int virtio_net_create(const struct virtio_net_options *options, const struct guest_mem *mem,

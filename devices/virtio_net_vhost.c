@@ -2,6 +2,7 @@
 #include "virtio_net_vhost.h"
 
 #include <errno.h>
+#include <linux/virtio_net.h>
 #include <linux/virtio_ring.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -139,6 +140,12 @@ static int start_pair(struct virtio_net_vhost *vhost, unsigned int pair, bool li
 	return err;
 }
 
+/* Without MQ negotiated the third queue is the control queue, not the second pair's. */
+static unsigned int used_pairs(const struct virtio_net_vhost *vhost)
+{
+	return virtio_device_has(vhost->device, VIRTIO_NET_F_MQ) ? vhost->nr_pairs : 1;
+}
+
 int virtio_net_vhost_start(struct virtio_net_vhost *vhost, bool link_up)
 {
 	const struct virtio_device *device = vhost->device;
@@ -148,14 +155,14 @@ int virtio_net_vhost_start(struct virtio_net_vhost *vhost, bool link_up)
 	if (virtio_device_has(device, VIRTIO_F_QUIET_INTERRUPTS) &&
 	    !virtio_device_has(device, VIRTIO_RING_F_EVENT_IDX))
 		return -EINVAL;
-	for (unsigned int i = 0; i < vhost->nr_pairs && !err; i++)
+	for (unsigned int i = 0; i < used_pairs(vhost) && !err; i++)
 		err = start_pair(vhost, i, link_up);
 	return err;
 }
 
 void virtio_net_vhost_switch(struct virtio_net_vhost *vhost, bool on)
 {
-	for (unsigned int i = 0; i < 2 * vhost->nr_pairs; i++)
+	for (unsigned int i = 0; i < 2 * used_pairs(vhost); i++)
 		if (vhost->device->queues[i].running)
 			(void)net_vhost_set_tap(vhost->pairs[i / 2].fd, i % 2,
 						on ? vhost->pairs[i / 2].tap : -1);

@@ -176,12 +176,38 @@ static void without_event_idx(void **state)
 	assert_true(the->pair[0].tap[0] > 0);
 }
 
+/* The third queue is the second pair's only where MQ was negotiated. */
+static void a_control_queue_is_no_pair(void **state)
+{
+	const struct virtio_net_options options = { .queue_pairs = 2 };
+	struct driver *d = start(options, 1ull << VIRTIO_NET_F_MQ, 3);
+
+	(void)state;
+	assert_true(virtio_device_has(d->device, VIRTIO_NET_F_CTRL_VQ));
+	virtio_net_set_link(d->device, false);
+	virtio_net_set_link(d->device, true);
+	assert_true(the->pair[0].tap[0] > 0);
+	assert_int_equal(the->pair[1].tap[0], 0);
+}
+
+static void no_commands_without_pairs(void **state)
+{
+	const struct virtio_net_options options = { .queue_pairs = 2,
+						    .without = 1ull << VIRTIO_NET_F_MQ };
+	struct driver *d = start(options, 0, 2);
+
+	(void)state;
+	assert_false(virtio_device_has(d->device, VIRTIO_NET_F_CTRL_VQ));
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(a_cable_with_quiet_interrupts),
 		TEST(without_event_idx),
+		TEST(a_control_queue_is_no_pair),
+		TEST(no_commands_without_pairs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
