@@ -167,7 +167,7 @@ static bool accept_features(struct virtio_device *device)
 static bool accept_start(struct virtio_device *device)
 {
 	device->status |= VIRTIO_CONFIG_S_DRIVER_OK;
-	if (device->ops->start && device->ops->start(device) < 0)
+	if (virtio_device_live(device) && device->ops->start && device->ops->start(device) < 0)
 		virtio_device_fail(device, "the features negotiated cannot be had");
 	return false; /* status is set */
 }
@@ -178,11 +178,11 @@ static const struct transition {
 	/* Optional; false leaves the bit clear. */
 	bool (*accept)(struct virtio_device *device);
 } transitions[] = {
+	{ VIRTIO_CONFIG_S_FAILED, 0, NULL }, /* first: then nothing is started */
 	{ VIRTIO_CONFIG_S_ACKNOWLEDGE, 0, NULL },
 	{ VIRTIO_CONFIG_S_DRIVER, VIRTIO_CONFIG_S_ACKNOWLEDGE, NULL },
 	{ VIRTIO_CONFIG_S_FEATURES_OK, VIRTIO_CONFIG_S_DRIVER, accept_features },
 	{ VIRTIO_CONFIG_S_DRIVER_OK, VIRTIO_CONFIG_S_FEATURES_OK, accept_start },
-	{ VIRTIO_CONFIG_S_FAILED, 0, NULL },
 };
 
 static void write_status(struct virtio_mmio *mmio, uint32_t value)

@@ -163,6 +163,9 @@ static void net_notify(struct virtio_device *device, unsigned int queue)
 		virtio_device_drain(device, queue, &net->chain);
 	else if (queue / 2 < net->nr_pairs)
 		receive(net, &net->pairs[queue / 2]);
+	/* A command broke a rule: the other queues are not served either. */
+	if (net->vhost && !virtio_device_live(device))
+		virtio_net_vhost_switch(net->vhost, false);
 }
 
 static void wire_ready(struct event_source *source, uint32_t events)

@@ -190,6 +190,22 @@ static void a_control_queue_is_no_pair(void **state)
 	assert_int_equal(the->pair[1].tap[0], 0);
 }
 
+/* One without room for an answer: no queue is served until the reset, by vhost either. */
+static void a_wrong_command(void **state)
+{
+	const struct virtio_net_options options = { .queue_pairs = 2 };
+	struct driver *d = start(options, 0, 5);
+
+	(void)state;
+	assert_true(the->pair[1].tap[1] > 0);
+	driver_desc(d, d->queue[4].desc, 0, DRIVER_DATA, 4, 0, 0);
+	driver_offer(d, 4, 0);
+	driver_notify(d, 4);
+	assert_true(driver_needs_reset(d));
+	for (unsigned int q = 0; q < 4; q++)
+		assert_int_equal(the->pair[q / 2].tap[q % 2], -1);
+}
+
 static void no_commands_without_pairs(void **state)
 {
 	const struct virtio_net_options options = { .queue_pairs = 2,
@@ -204,9 +220,8 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(a_cable_with_quiet_interrupts),
-		TEST(without_event_idx),
-		TEST(a_control_queue_is_no_pair),
+		TEST(a_cable_with_quiet_interrupts), TEST(without_event_idx),
+		TEST(a_control_queue_is_no_pair),    TEST(a_wrong_command),
 		TEST(no_commands_without_pairs),
 	};
 

@@ -230,7 +230,8 @@ static void every_status_from_every_status(void **state)
 			assert_true(chain == 0 || chain == ACK || chain == DRV || chain == FEAT ||
 				    chain == OK);
 			assert_int_equal(echo_of(d)->started - started,
-					 chain == OK && before != OK);
+					 chain == OK && before != OK &&
+						 !(after & VIRTIO_CONFIG_S_FAILED));
 		}
 }
 
@@ -292,6 +293,24 @@ static void a_wrong_queue_breaks_the_device(void **state)
 	assert_int_equal(driver_interrupts(d), 0); /* not before DRIVER_OK */
 	driver_start(d, 2, 8);
 	assert_false(driver_needs_reset(d));
+}
+
+/* Nor does it start once something went wrong, or the driver gave up. */
+static void what_is_broken_does_not_start(void **state)
+{
+	struct driver *d = *state;
+
+	assert_true(driver_negotiate(d, ~0ull));
+	assert_false(driver_setup(d, 0, 7));
+	assert_true(driver_needs_reset(d));
+	driver_ok(d);
+	assert_true(driver_negotiate(d, ~0ull));
+	driver_set(d, VIRTIO_MMIO_STATUS, FEAT | VIRTIO_CONFIG_S_FAILED);
+	driver_ok(d);
+	assert_true(driver_negotiate(d, ~0ull));
+	driver_set(d, VIRTIO_MMIO_STATUS, OK | VIRTIO_CONFIG_S_FAILED);
+	assert_int_equal(echo_of(d)->started, 0);
+	assert_int_equal(driver_get(d, VIRTIO_MMIO_STATUS), OK | VIRTIO_CONFIG_S_FAILED);
 }
 
 static void requests_and_interrupts(void **state)
@@ -532,6 +551,7 @@ int main(void)
 		TEST(features_are_checked_and_locked),
 		TEST(queues_are_configured_in_their_time),
 		TEST(a_wrong_queue_breaks_the_device),
+		TEST(what_is_broken_does_not_start),
 		TEST(requests_and_interrupts),
 		TEST(an_unacknowledged_interrupt_is_not_repeated),
 		TEST(a_broken_ring_needs_a_reset_and_gets_it),
