@@ -146,6 +146,11 @@ void virtio_mmio_refresh(struct virtio_mmio *mmio)
 		mmio->device->ops->refresh(mmio->device);
 }
 
+const char *virtio_mmio_name(const struct virtio_mmio *mmio)
+{
+	return mmio->device->name;
+}
+
 unsigned int virtio_mmio_nr_queues(const struct virtio_mmio *mmio)
 {
 	return mmio->device->nr_queues;

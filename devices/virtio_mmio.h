@@ -33,6 +33,7 @@ int virtio_mmio_quiesce(struct virtio_mmio *mmio);
  */
 void virtio_mmio_refresh(struct virtio_mmio *mmio);
 
+const char *virtio_mmio_name(const struct virtio_mmio *mmio); /* for messages */
 unsigned int virtio_mmio_nr_queues(const struct virtio_mmio *mmio);
 int virtio_mmio_notify_fd(const struct virtio_mmio *mmio, unsigned int queue);
 

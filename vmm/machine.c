@@ -5,6 +5,7 @@
 
 #include "address_map.h"
 #include "boot_params.h"
+#include "error.h"
 
 static void marker(struct machine *machine, uint8_t value)
 {
@@ -107,4 +108,19 @@ enum lupine_exit_kind machine_mmio(struct machine *machine, struct kvm_run *run)
 	else if (gpa == ADDR_BOOT_TIMER && run->mmio.data[0] == ADDR_BOOT_TIMER_VALUE)
 		marker(machine, MARKER_INIT);
 	return LUPINE_KIND_MMIO_OTHER;
+}
+
+int machine_quiesce(const struct machine *machine, struct lupine_error *error)
+{
+	int first = 0;
+
+	for (unsigned int i = 0; i < machine->nr_devices; i++) {
+		const int err = virtio_mmio_quiesce(machine->devices[i]);
+
+		if (err && !first)
+			first = error_set(error, LUPINE_ERROR_RUN, err,
+					  "%s: its last writes are not on the disk: %s",
+					  virtio_mmio_name(machine->devices[i]), strerror(-err));
+	}
+	return first;
 }

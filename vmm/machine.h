@@ -29,4 +29,7 @@ struct machine {
 enum lupine_exit_kind machine_io(struct machine *machine, struct kvm_run *run);
 enum lupine_exit_kind machine_mmio(struct machine *machine, struct kvm_run *run);
 
+/* virtio_mmio_quiesce() of every device, whatever becomes of one; the first that failed is told. */
+int machine_quiesce(const struct machine *machine, struct lupine_error *error);
+
 #endif

@@ -167,14 +167,9 @@ int lupine_vm_run(struct lupine_vm *vm, struct lupine_exit *end, struct lupine_e
 	wait_for_stop(vm);
 	report_stamp(&vm->report, LUPINE_STEP_EXIT);
 	join_workers(vm, workers, started);
-	for (unsigned int i = 0; i < vm->machine.nr_devices; i++) {
-		const int err = virtio_mmio_quiesce(vm->machine.devices[i]);
-
-		if (err)
-			return error_set(error, LUPINE_ERROR_RUN, err,
-					 "device %u: its last writes are not on the disk: %s", i,
-					 strerror(-err));
-	}
+	const int err = machine_quiesce(&vm->machine, error);
+	if (err)
+		return err;
 	if (vm->stop.decided == STOP_FAILED) {
 		if (error)
 			*error = vm->stop.error;

@@ -24,6 +24,7 @@
 
 #include "blk_file.h"
 #include "driver.h"
+#include "machine.h"
 #include "virtio_blk.h"
 
 #define HEADER DRIVER_DATA
@@ -371,6 +372,20 @@ static void the_end_is_a_flush(void **state)
 	assert_int_equal(virtio_mmio_quiesce(f->driver.mmio), -EIO);
 }
 
+/* One disk's failure does not keep the others from the end. */
+static void the_end_of_two_disks(void **state)
+{
+	struct fixture *f = *state;
+	struct machine machine = { .devices = { f->driver.mmio, f->driver.mmio }, .nr_devices = 2 };
+	struct lupine_error error;
+
+	fault.err = EIO;
+	fault.times = 1;
+	assert_int_equal(machine_quiesce(&machine, &error), -EIO);
+	assert_int_equal(fault.flushes, 2);
+	assert_non_null(strstr(error.text, "disk /proc/self/fd/"));
+}
+
 static void writethrough_is_durable_at_once(void **state)
 {
 	struct fixture *f = *state;
@@ -407,6 +422,7 @@ int main(void)
 		TEST(a_turn_ends),
 		TEST(writeback_is_durable_after_a_flush),
 		TEST(the_end_is_a_flush),
+		TEST(the_end_of_two_disks),
 		cmocka_unit_test_setup_teardown(writethrough_is_durable_at_once, setup_writethrough,
 						teardown),
 		TEST(a_driver_without_flushes_is_safe),
