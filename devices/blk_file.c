@@ -143,6 +143,10 @@ int blk_file_open(struct blk_file *file, const char *path, bool read_only, bool 
 
 void blk_file_close(struct blk_file *file)
 {
+	struct flock range = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+
+	/* A ring that was closed holds the file, and with it the lock, a little longer. */
+	(void)fcntl(file->fd, F_OFD_SETLK, &range);
 	close(file->fd);
 	file->fd = -1;
 	free(file->bounce);
