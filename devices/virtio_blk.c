@@ -250,11 +250,19 @@ static bool blk_ready(struct virtio_device *device, unsigned int queue)
 	return rate_limiter_ready(&blk->limiter);
 }
 
-/* What drain left pending goes to the host in one system call. */
-static void submit(struct virtio_blk *blk, unsigned int queue)
+/*
+ * What drain left pending goes to the host in one system call. What the host does not take yet is
+ * tried again with another notify, which only a queue that runs gets.
+ */
+static void submit(struct virtio_blk *blk)
 {
-	if (blk->uring && blk_uring_submit(blk->uring) < 0)
-		virtio_device_requeue(&blk->base, queue);
+	unsigned int queue = 0;
+
+	if (!blk->uring || blk_uring_submit(blk->uring) == 0)
+		return;
+	while (queue < blk->base.nr_queues - 1 && !blk->base.queues[queue].running)
+		queue++;
+	virtio_device_requeue(&blk->base, queue);
 }
 
 static void blk_notify(struct virtio_device *device, unsigned int queue)
@@ -263,7 +271,7 @@ static void blk_notify(struct virtio_device *device, unsigned int queue)
 
 	blk->turn = 0;
 	virtio_device_drain(device, queue, &blk->chain);
-	submit(blk, queue);
+	submit(blk);
 }
 
 static void notify_all(struct virtio_device *device)
@@ -312,7 +320,7 @@ static void requests_done(struct event_source *source, uint32_t events)
 		blk->full = false;
 		notify_all(&blk->base);
 	}
-	submit(blk, 0); /* the rest of short transfers */
+	submit(blk); /* the rest of short transfers */
 	pthread_mutex_unlock(&blk->base.lock);
 }
 

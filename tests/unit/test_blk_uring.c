@@ -45,6 +45,7 @@ int __wrap_io_uring_queue_init(unsigned int entries, struct io_uring *ring, unsi
 struct fixture {
 	struct driver driver;
 	int image;
+	unsigned int queue; /* that requests go to */
 	uint8_t pattern[REQUESTS * BYTES];
 };
 
@@ -65,6 +66,7 @@ static int setup(void **state)
 		print_message("io_uring: %s\n", why);
 		skip();
 	}
+	f.queue = 0;
 	driver_attach(&f.driver, device);
 	driver_start(&f.driver, 1, QUEUE);
 	*state = &f;
@@ -119,7 +121,7 @@ static void offer(struct fixture *f, unsigned int i, uint32_t type)
 {
 	struct driver *d = &f->driver;
 	const struct virtio_blk_outhdr header = { .type = type, .sector = i * BYTES / 512 };
-	const uint64_t table = d->queue[0].desc;
+	const uint64_t table = d->queue[f->queue].desc;
 	const uint16_t at = (uint16_t)(3 * i), last = (uint16_t)(at + 2);
 	const uint16_t in = type == VIRTIO_BLK_T_IN ? VRING_DESC_F_WRITE : 0;
 
@@ -129,7 +131,7 @@ static void offer(struct fixture *f, unsigned int i, uint32_t type)
 		    type == VIRTIO_BLK_T_FLUSH ? last : (uint16_t)(at + 1));
 	driver_desc(d, table, at + 1u, BUFFERS + i * BYTES, BYTES, VRING_DESC_F_NEXT | in, last);
 	driver_desc(d, table, last, STATUSES + i, 1, VRING_DESC_F_WRITE, 0);
-	driver_offer(d, 0, at);
+	driver_offer(d, f->queue, at);
 }
 
 /* Waits until @count requests are answered, each once, with @status. */
@@ -141,7 +143,7 @@ static void expect(struct fixture *f, unsigned int count, uint8_t status)
 	for (unsigned int tries = 0; count > 0; tries++) {
 		assert_true(tries < 10000);
 		driver_run(&f->driver);
-		while (driver_used(&f->driver, 0, &id, &len)) {
+		while (driver_used(&f->driver, f->queue, &id, &len)) {
 			assert_true(id % 3 == 0 && id / 3 < REQUESTS && !seen[id / 3]);
 			seen[id / 3] = true;
 			assert_int_equal(*(uint8_t *)driver_at(&f->driver, STATUSES + id / 3, 1),
@@ -150,14 +152,14 @@ static void expect(struct fixture *f, unsigned int count, uint8_t status)
 		}
 		usleep(500);
 	}
-	assert_false(driver_used(&f->driver, 0, &id, &len));
+	assert_false(driver_used(&f->driver, f->queue, &id, &len));
 }
 
 static void offer_all(struct fixture *f, uint32_t type)
 {
 	for (unsigned int i = 0; i < REQUESTS; i++)
 		offer(f, i, type);
-	driver_notify(&f->driver, 0);
+	driver_notify(&f->driver, f->queue);
 }
 
 static void more_than_there_are_slots(void **state)
@@ -189,19 +191,61 @@ static void flushes_among_writes(void **state)
 
 static unsigned int ring_syncs, ring_writes, ring_durable;
 
+/* What the ring does to come: once moves half of each transfer, once answers @forged, and is too
+ * busy for the submission number @busy from now.
+ */
+static struct {
+	bool half;
+	int forged;
+	unsigned int busy;
+} ring_fault;
+
+static void halve(struct io_uring_sqe *sqe)
+{
+	static struct iovec halves[BLK_URING_DEPTH];
+	struct iovec *half = &halves[sqe->user_data];
+
+	if (sqe->opcode == IORING_OP_FSYNC)
+		return;
+	*half = *(const struct iovec *)(uintptr_t)sqe->addr;
+	half->iov_len /= 2;
+	sqe->addr = (uintptr_t)half;
+	sqe->len = 1;
+}
+
+/* All of @count are done before the device looks. */
+static void forge(struct io_uring *ring, unsigned int count)
+{
+	while (io_uring_cq_ready(ring) < count)
+		usleep(100);
+	for (unsigned int i = 0; i < count; i++)
+		ring->cq.cqes[(*ring->cq.khead + i) & *ring->cq.kring_mask].res = ring_fault.forged;
+	ring_fault.forged = 0;
+}
+
 int __real_io_uring_submit(struct io_uring *ring);
 int __wrap_io_uring_submit(struct io_uring *ring);
 int __wrap_io_uring_submit(struct io_uring *ring)
 {
+	if (ring_fault.busy > 0 && --ring_fault.busy == 0)
+		return -EAGAIN;
 	for (unsigned int i = ring->sq.sqe_head; i != ring->sq.sqe_tail; i++) {
-		const struct io_uring_sqe *sqe = &ring->sq.sqes[i & *ring->sq.kring_mask];
+		struct io_uring_sqe *sqe = &ring->sq.sqes[i & *ring->sq.kring_mask];
+
+		if (ring_fault.half)
+			halve(sqe);
 
 		ring_syncs +=
 			sqe->opcode == IORING_OP_FSYNC && sqe->fsync_flags == IORING_FSYNC_DATASYNC;
 		ring_writes += sqe->opcode == IORING_OP_WRITEV;
 		ring_durable += sqe->opcode == IORING_OP_WRITEV && (sqe->rw_flags & RWF_DSYNC);
 	}
-	return __real_io_uring_submit(ring);
+	const int n = __real_io_uring_submit(ring);
+
+	ring_fault.half = false;
+	if (ring_fault.forged != 0)
+		forge(ring, (unsigned int)n);
+	return n;
 }
 
 /* What the ring is asked for is what each cache mode promises. */
@@ -294,6 +338,107 @@ static void a_head_offered_again(void **state)
 	assert_int_equal(d->device->queues[0].in_flight, 0);
 }
 
+#define SOME 8u
+
+static void offer_some(struct fixture *f, uint32_t type)
+{
+	for (unsigned int i = 0; i < SOME; i++)
+		offer(f, i, type);
+	driver_notify(&f->driver, f->queue);
+}
+
+/* Read and written back inverted; @before each has the ring do something odd. */
+static void both_ways(struct fixture *f, void (*before)(void))
+{
+	uint8_t *buffers = driver_at(&f->driver, BUFFERS, sizeof(f->pattern));
+	uint8_t image[SOME * BYTES];
+
+	before();
+	offer_some(f, VIRTIO_BLK_T_IN);
+	expect(f, SOME, VIRTIO_BLK_S_OK);
+	assert_memory_equal(buffers, f->pattern, sizeof(image));
+	for (unsigned int i = 0; i < sizeof(image); i++)
+		buffers[i] = (uint8_t)~f->pattern[i];
+	before();
+	offer_some(f, VIRTIO_BLK_T_OUT);
+	expect(f, SOME, VIRTIO_BLK_S_OK);
+	assert_int_equal(pread(f->image, image, sizeof(image), 0), sizeof(image));
+	assert_memory_equal(image, buffers, sizeof(image));
+	assert_int_equal(pwrite(f->image, f->pattern, sizeof(image), 0), sizeof(image));
+}
+
+static void go_half_way(void)
+{
+	ring_fault.half = true;
+}
+
+static void short_transfers_are_continued(void **state)
+{
+	both_ways(*state, go_half_way);
+}
+
+/* The rest of short transfers, which no notify of the guest asks for, and no first queue. */
+static void go_half_way_and_be_busy(void)
+{
+	ring_fault.half = true;
+	ring_fault.busy = 2;
+}
+
+static void a_busy_ring_and_one_queue_of_two(void **state)
+{
+	struct fixture *f = *state;
+	const struct virtio_blk_options options = { .path = "/proc/self/fd/100",
+						    .uring = true,
+						    .queues = 2 };
+	struct virtio_device *device;
+	const char *why;
+
+	driver_fini(&f->driver);
+	driver_init(&f->driver);
+	assert_int_equal(
+		virtio_blk_create(&options, &f->driver.mem, &f->driver.loop, &device, &why), 0);
+	driver_attach(&f->driver, device);
+	assert_true(driver_negotiate(&f->driver, ~0ull));
+	f->queue = 1;
+	assert_true(driver_setup(&f->driver, f->queue, QUEUE));
+	driver_ok(&f->driver);
+	both_ways(f, go_half_way_and_be_busy);
+	assert_int_equal(ring_fault.busy, 0);
+}
+
+static void refuse_again(void)
+{
+	ring_fault.forged = -EAGAIN;
+}
+
+static void refuse_cancelled(void)
+{
+	ring_fault.forged = -ECANCELED;
+}
+
+static void what_the_ring_will_not_do(void **state)
+{
+	both_ways(*state, refuse_again);
+	both_ways(*state, refuse_cancelled);
+}
+
+/* Not forgotten: neither by the ring nor by a flush that comes alone. */
+static void a_flush_that_fails(void **state)
+{
+	struct fixture *f = *state;
+
+	ring_fault.forged = -EIO;
+	offer_some(f, VIRTIO_BLK_T_FLUSH);
+	expect(f, SOME, VIRTIO_BLK_S_IOERR);
+	offer_some(f, VIRTIO_BLK_T_FLUSH);
+	expect(f, SOME, VIRTIO_BLK_S_IOERR);
+	offer(f, 0, VIRTIO_BLK_T_FLUSH);
+	driver_notify(&f->driver, 0);
+	expect(f, 1, VIRTIO_BLK_S_IOERR);
+	offer_some(f, VIRTIO_BLK_T_OUT);
+	expect(f, SOME, VIRTIO_BLK_S_OK);
+}
+
 static void a_reset_waits_for_what_is_under_way(void **state)
 {
 	struct fixture *f = *state;
@@ -322,6 +467,10 @@ int main(void)
 		TEST(flushes_and_durable_writes),
 		TEST(a_truncated_image),
 		TEST(a_short_read),
+		TEST(short_transfers_are_continued),
+		TEST(a_busy_ring_and_one_queue_of_two),
+		TEST(what_the_ring_will_not_do),
+		TEST(a_flush_that_fails),
 		TEST(writes_that_are_refused),
 		TEST(a_reset_waits_for_what_is_under_way),
 		TEST(a_head_offered_again),
