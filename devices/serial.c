@@ -25,6 +25,8 @@ struct serial {
 	bool lossy; /* output was lost, and that was said */
 	void (*report)(void *context, const char *line);
 	void *report_context;
+	void (*drained)(void *context);
+	void *drained_context;
 };
 
 int serial_create(int out_fd, int irq_fd, struct serial **result)
@@ -46,6 +48,12 @@ void serial_set_report(struct serial *serial, void (*report)(void *context, cons
 {
 	serial->report = report;
 	serial->report_context = context;
+}
+
+void serial_set_drained(struct serial *serial, void (*drained)(void *context), void *context)
+{
+	serial->drained = drained;
+	serial->drained_context = context;
 }
 
 void serial_destroy(struct serial *serial)
@@ -139,6 +147,7 @@ static uint8_t modem_status(const struct serial *serial)
 
 static uint8_t receive(struct serial *serial)
 {
+	const bool full = serial->input_len == INPUT_MAX;
 	uint8_t value = 0;
 
 	if (serial->input_len > 0) {
@@ -147,6 +156,8 @@ static uint8_t receive(struct serial *serial)
 		serial->input_len--;
 	}
 	drop_line(serial);
+	if (full && serial->drained)
+		serial->drained(serial->drained_context);
 	return value;
 }
 

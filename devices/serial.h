@@ -28,6 +28,9 @@ void serial_destroy(struct serial *serial);
 void serial_set_report(struct serial *serial, void (*report)(void *context, const char *line),
 		       void *context);
 
+/* @drained is told when input that was full has room again, on the thread that read it. */
+void serial_set_drained(struct serial *serial, void (*drained)(void *context), void *context);
+
 uint8_t serial_read(struct serial *serial, uint32_t port_offset);
 void serial_write(struct serial *serial, uint32_t port_offset, uint8_t value);
 

@@ -4,6 +4,7 @@
 #define LUPINE_VM_H
 
 #include "config.h"
+#include "console_input.h"
 #include "event_loop.h"
 #include "kvm.h"
 #include "machine.h"
@@ -11,12 +12,6 @@
 #include "report.h"
 #include "stop.h"
 #include "vcpu.h"
-
-struct console_input {
-	struct event_source source;
-	struct event_loop *loop;
-	struct serial *serial;
-};
 
 /* An eventfd that a signal handler can write to; its handler presses Ctrl-C on the console. */
 struct console_break {

@@ -117,24 +117,6 @@ static int attach_net(struct lupine_vm *vm, const struct lupine_net *net, unsign
 	return 0;
 }
 
-/* Console bytes wait in the host's pipe or terminal while the guest's UART is full. */
-static void console_ready(struct event_source *source, uint32_t events)
-{
-	struct console_input *input = (struct console_input *)source;
-	uint8_t bytes[64];
-	size_t room = serial_room(input->serial);
-	ssize_t n = 0;
-
-	if (room > sizeof(bytes))
-		room = sizeof(bytes);
-	if (room)
-		n = read(source->fd, bytes, room);
-	if (n > 0)
-		serial_receive(input->serial, bytes, (size_t)n);
-	else if ((room && n == 0) || (events & (EPOLLHUP | EPOLLERR)))
-		event_loop_remove(input->loop, source);
-}
-
 static void console_interrupt(struct event_source *source, uint32_t events)
 {
 	const struct console_break *interrupt = (struct console_break *)source;
@@ -174,12 +156,7 @@ static int create_console(struct lupine_vm *vm)
 		err = create_interrupt(vm);
 	if (err || vm->config.console_in < 0)
 		return err;
-	vm->input = (struct console_input){
-		.source = { .fd = vm->config.console_in, .ready = console_ready },
-		.loop = &vm->loop,
-		.serial = vm->machine.serial,
-	};
-	err = event_loop_add(&vm->loop, &vm->input.source, EPOLLIN);
+	err = console_input_start(&vm->input, vm->config.console_in, &vm->loop, vm->machine.serial);
 	return err == -EPERM ? 0 : err; /* a regular file or /dev/null: no input */
 }
 
