@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <linux/if_ether.h>
 #include <string.h>
 
 #include "error.h"
@@ -102,6 +103,10 @@ static int check_devices(const struct lupine_config *config, struct lupine_error
 		if (!net.tap && !net.socket && !net.use_fd)
 			return error_set(error, LUPINE_ERROR_CONFIG, -EINVAL, "net %u has no tap",
 					 i);
+		if (net.mtu && net.mtu < ETH_MIN_MTU)
+			return error_set(error, LUPINE_ERROR_CONFIG, -EINVAL,
+					 "net %u: an mtu of %u: it is %d to 65535", i, net.mtu,
+					 ETH_MIN_MTU);
 		if (net.mac[0] & 1)
 			return error_set(
 				error, LUPINE_ERROR_CONFIG, -EINVAL,

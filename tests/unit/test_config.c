@@ -143,6 +143,11 @@ static void bounds(void **state)
 	assert_int_equal(validate(&given, &error), -EINVAL);
 	given.nets = &nameless;
 	assert_int_equal(validate(&given, &error), -EINVAL);
+	struct lupine_net narrow = { .tap = "t", .mtu = 67 };
+	given.nets = &narrow;
+	assert_int_equal(validate(&given, &error), -EINVAL);
+	narrow.mtu = 68;
+	assert_int_equal(validate(&given, &error), 0);
 	given = minimal();
 	given.seccomp = (enum lupine_seccomp)7;
 	assert_int_equal(validate(&given, &error), -EINVAL);

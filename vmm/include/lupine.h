@@ -65,7 +65,7 @@ struct lupine_net {
 	int fd; /* with use_fd: an open tap or stream socket; it stays the caller's */
 
 	uint8_t mac[6]; /* the guest's address; all zero: 52:54:00:4c:50:NN by position */
-	uint16_t mtu; /* 0: the guest's choice */
+	uint16_t mtu; /* 68 or more; 0: the guest's choice */
 	unsigned int queues; /* pairs, of a tap made for several; 0: 1 */
 	bool vhost; /* on a tap: by the host's kernel, where it has vhost-net */
 	bool serve_on_vcpu; /* what the guest sends, by the thread that sends it */
