@@ -42,6 +42,13 @@ static int find_size(int fd, uint64_t *size, const char **why)
 	return 0;
 }
 
+static int fits_blocks(const struct blk_file *file, uint64_t size, const char **why)
+{
+	if (size % file->logical_block != 0)
+		return refuse(why, "is not a whole number of the blocks direct I/O needs", -EINVAL);
+	return 0;
+}
+
 /* Block sizes: what the host's block device has, or for a file what its file system wants. */
 static int find_blocks(struct blk_file *file, const char **why)
 {
@@ -81,9 +88,7 @@ static int find_blocks(struct blk_file *file, const char **why)
 	}
 	if (file->physical_block < file->logical_block)
 		file->physical_block = file->logical_block;
-	if (file->size % file->logical_block != 0)
-		return refuse(why, "is not a whole number of the blocks direct I/O needs", -EINVAL);
-	return 0;
+	return fits_blocks(file, file->size, why);
 }
 
 /* An open-file-description lock: it goes with the descriptor, whatever becomes of the process. */
@@ -305,16 +310,14 @@ int blk_file_zero(const struct blk_file *file, uint64_t offset, uint64_t len, bo
 	return err == -EOPNOTSUPP ? write_zeroes(file, offset, len) : err;
 }
 
-int blk_file_resize(struct blk_file *file)
+int blk_file_resize(struct blk_file *file, const char **why)
 {
-	const char *why;
 	uint64_t size;
-	const int err = find_size(file->fd, &size, &why);
+	int err = find_size(file->fd, &size, why);
 
-	if (err)
-		return err;
-	if (size % file->logical_block != 0)
-		return -EINVAL;
-	file->size = size;
-	return 0;
+	if (!err)
+		err = fits_blocks(file, size, why);
+	if (!err)
+		file->size = size;
+	return err;
 }

@@ -32,8 +32,8 @@ int blk_file_open(struct blk_file *file, const char *path, bool read_only, bool 
 		  const char **why);
 void blk_file_close(struct blk_file *file);
 
-/* Looks at the size again: it may have been changed. -errno, and nothing changed. */
-int blk_file_resize(struct blk_file *file);
+/* Looks at the size again: it may have been changed. -errno and *why, and nothing changed. */
+int blk_file_resize(struct blk_file *file, const char **why);
 
 /* Whether the host takes @iov as it is: with direct I/O a guest's buffers may be too crooked. */
 bool blk_file_takes(const struct blk_file *file, const struct iovec *iov, unsigned int nr);

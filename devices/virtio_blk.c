@@ -354,7 +354,7 @@ static int blk_flush(struct virtio_device *device)
 
 static void blk_refresh(struct virtio_device *device)
 {
-	(void)virtio_blk_resize(device); /* a size that is no disk's is not told */
+	(void)virtio_blk_resize(device);
 }
 
 static void blk_destroy(struct virtio_device *device)
@@ -501,13 +501,20 @@ free_blk:
 int virtio_blk_resize(struct virtio_device *device)
 {
 	struct virtio_blk *blk = (struct virtio_blk *)device;
+	const char *why;
 
 	pthread_mutex_lock(&device->lock);
 	const uint64_t before = blk->file.size;
-	const int err = blk_file_resize(&blk->file);
+	const int err = blk_file_resize(&blk->file, &why);
 	if (!err && blk->file.size != before) {
 		blk->config.capacity = blk->file.size / BLK_SECTOR;
 		virtio_device_config_changed(device);
+	}
+	if (err) {
+		char what[160];
+
+		snprintf(what, sizeof(what), "%s: to the guest it has its old size", why);
+		virtio_device_say(device, what);
 	}
 	pthread_mutex_unlock(&device->lock);
 	return err;

@@ -44,7 +44,8 @@ int virtio_blk_create(const struct virtio_blk_options *options, const struct gue
 
 /*
  * The image's size was changed: the guest is told. A disk that shrank fails requests behind its new
- * end. Any thread. -errno when the size cannot be read or is no disk's; then nothing changed.
+ * end. Any thread. -errno, and a line to the reporter, when the size cannot be read or is no
+ * disk's; then nothing changed.
  */
 int virtio_blk_resize(struct virtio_device *device);
 

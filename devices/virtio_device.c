@@ -132,6 +132,16 @@ void virtio_device_stop_queue(struct virtio_device *device, unsigned int queue)
 	virtqueue_stop(&device->queues[queue]);
 }
 
+void virtio_device_say(struct virtio_device *device, const char *what)
+{
+	char line[240];
+
+	if (!device->report)
+		return;
+	snprintf(line, sizeof(line), "%s: %s", device->name, what);
+	device->report(device->report_context, line);
+}
+
 void virtio_device_fail(struct virtio_device *device, const char *why)
 {
 	if (device->status & VIRTIO_CONFIG_S_NEEDS_RESET)
@@ -141,12 +151,12 @@ void virtio_device_fail(struct virtio_device *device, const char *why)
 
 	/* A guest that does it in a loop gets a line each time the count doubles. */
 	device->mistakes++;
-	if (device->report && (device->mistakes & (device->mistakes - 1)) == 0) {
-		char line[200];
+	if ((device->mistakes & (device->mistakes - 1)) == 0) {
+		char what[160];
 
-		snprintf(line, sizeof(line), "%s: guest error: %s; it needs a reset (mistake %llu)",
-			 device->name, why, (unsigned long long)device->mistakes);
-		device->report(device->report_context, line);
+		snprintf(what, sizeof(what), "guest error: %s; it needs a reset (mistake %llu)",
+			 why, (unsigned long long)device->mistakes);
+		virtio_device_say(device, what);
 	}
 }
 

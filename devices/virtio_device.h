@@ -11,12 +11,9 @@
  * A guest's mistake ends in virtio_device_fail(): DEVICE_NEEDS_RESET for this device, one line to
  * the reporter, and nothing served until the driver resets it.
  *
- * System calls that code under devices/ makes after set-up, for the sandbox:
- *   event loop thread: write (eventfds: interrupt, requeue), preadv2, pwritev2, fdatasync,
- * fallocate (disks), readv, writev (tap), read, sendmsg, sendto (stream sockets), write (serial),
- * timerfd_settime and clock_gettime (rate limits), futex (the lock) vCPU threads:      the same,
- * since a register write may serve a queue; ioctl(TUNSETOFFLOAD) on the tap when a driver goes to
- * DRIVER_OK
+ * A system call that code under devices/ makes once the guest runs has to be in the sandbox's list,
+ * vmm/seccomp_gen.c; event loop and vCPU threads may make the same, since a register write may
+ * serve a queue.
  */
 #ifndef LUPINE_VIRTIO_DEVICE_H
 #define LUPINE_VIRTIO_DEVICE_H
@@ -143,6 +140,8 @@ void virtio_device_config_seen(struct virtio_device *device);
 void virtio_device_reset(struct virtio_device *device);
 /* One queue back to it. */
 void virtio_device_stop_queue(struct virtio_device *device, unsigned int queue);
+/* To the reporter: @what, behind the device's name. */
+void virtio_device_say(struct virtio_device *device, const char *what);
 /* The guest broke a rule. */
 void virtio_device_fail(struct virtio_device *device, const char *why);
 void virtio_device_fail_queue(struct virtio_device *device, unsigned int queue);

@@ -390,7 +390,10 @@ static void resizes(void **state)
 	assert_int_equal(request(f, VIRTIO_BLK_T_IN, SECTORS, 512, &written), VIRTIO_BLK_S_OK);
 	/* Not to something that is no disk's size. */
 	assert_int_equal(ftruncate(f->fd, 700), 0);
+	assert_int_equal(d->reports, 0);
 	assert_int_equal(virtio_blk_resize(d->device), -EINVAL);
+	assert_int_equal(d->reports, 1);
+	assert_non_null(strstr(d->line, "is not a whole number of 512-byte sectors: to the guest"));
 	assert_int_equal(driver_get(d, VIRTIO_MMIO_CONFIG), 2 * SECTORS);
 }
 
