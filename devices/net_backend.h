@@ -42,6 +42,7 @@ struct net_backend {
 	int fd;
 	uint32_t events; /* to wait for: EPOLLIN, EPOLLOUT */
 	uint64_t features; /* the offloads it can do */
+	int dead; /* -errno: the other side went away, or makes no sense */
 	bool tap; /* fd is a tap, which vhost-net can work on */
 };
 

@@ -23,7 +23,6 @@ struct stream {
 	struct net_backend base; /* first: operations are handed this */
 	uint32_t in_at, in_end; /* in[in_at .. in_end) is not yet delivered */
 	uint32_t out_at, out_end; /* out[out_at .. out_end) is not yet sent */
-	int dead; /* -errno: the other side went away, or makes no sense */
 	uint8_t in[BUFFER];
 	uint8_t out[BUFFER];
 };
@@ -68,9 +67,9 @@ static ssize_t stream_receive(struct net_backend *backend, const struct iovec *i
 	struct stream *stream = (struct stream *)backend;
 	int length;
 
-	while (!stream->dead && (length = frame_length(stream)) <= 0) {
+	while (!stream->base.dead && (length = frame_length(stream)) <= 0) {
 		if (length < 0) {
-			stream->dead = length;
+			stream->base.dead = length;
 			break;
 		}
 		memmove(stream->in, stream->in + stream->in_at, stream->in_end - stream->in_at);
@@ -83,10 +82,10 @@ static ssize_t stream_receive(struct net_backend *backend, const struct iovec *i
 		else if (n < 0 && errno == EAGAIN)
 			return -EAGAIN;
 		else if (n == 0 || errno != EINTR)
-			stream->dead = n == 0 ? -EPIPE : -errno;
+			stream->base.dead = n == 0 ? -EPIPE : -errno;
 	}
-	if (stream->dead)
-		return stream->dead;
+	if (stream->base.dead)
+		return stream->base.dead;
 	scatter(iov, nr, 0, header, sizeof(header));
 	scatter(iov, nr, sizeof(header), stream->in + stream->in_at + LENGTH_LEN, (size_t)length);
 	stream->in_at += LENGTH_LEN + (uint32_t)length;
@@ -95,7 +94,7 @@ static ssize_t stream_receive(struct net_backend *backend, const struct iovec *i
 
 static void flush(struct stream *stream)
 {
-	while (stream->out_at < stream->out_end && !stream->dead) {
+	while (stream->out_at < stream->out_end && !stream->base.dead) {
 		const ssize_t n = send(stream->base.fd, stream->out + stream->out_at,
 				       stream->out_end - stream->out_at, MSG_NOSIGNAL);
 
@@ -104,7 +103,7 @@ static void flush(struct stream *stream)
 		else if (n < 0 && errno == EAGAIN)
 			return;
 		else if (n < 0 && errno != EINTR)
-			stream->dead = -errno;
+			stream->base.dead = -errno;
 	}
 }
 
@@ -113,7 +112,7 @@ static bool stream_can_send(struct net_backend *backend)
 	struct stream *stream = (struct stream *)backend;
 
 	flush(stream);
-	return stream->dead || stream->out_at == stream->out_end;
+	return stream->base.dead || stream->out_at == stream->out_end;
 }
 
 /* Keeps the packet's bytes from @done on, of length and frame together. */
@@ -139,7 +138,7 @@ static void stream_send(struct net_backend *backend, const struct iovec *iov, un
 	unsigned int nr_out = 1;
 	size_t skip = NET_HEADER_LEN;
 
-	if (stream->dead || len <= NET_HEADER_LEN || len > NET_PACKET_MAX)
+	if (stream->base.dead || len <= NET_HEADER_LEN || len > NET_PACKET_MAX)
 		return;
 	out[0] = (struct iovec){ &length, LENGTH_LEN };
 	for (unsigned int i = 0; i < nr; i++) {
@@ -153,7 +152,7 @@ static void stream_send(struct net_backend *backend, const struct iovec *iov, un
 	const struct msghdr message = { .msg_iov = out, .msg_iovlen = nr_out };
 	const ssize_t n = sendmsg(backend->fd, &message, MSG_NOSIGNAL);
 	if (n < 0 && errno != EAGAIN && errno != EINTR)
-		stream->dead = -errno;
+		stream->base.dead = -errno;
 	else
 		keep(stream, out, nr_out, n < 0 ? 0 : (size_t)n);
 }

@@ -21,6 +21,7 @@ struct pair {
 	struct virtio_net *net;
 	unsigned int index;
 	struct net_backend *backend;
+	bool gone; /* the other end, and that was said */
 	struct virtio_net_rx rx;
 };
 
@@ -119,6 +120,18 @@ static bool net_ready(struct virtio_device *device, unsigned int queue)
 	       (!backend->ops->can_send || backend->ops->can_send(backend));
 }
 
+/* Once: it does not come back. */
+static void say_gone(struct pair *pair)
+{
+	if (!pair->gone)
+		virtio_device_say(
+			&pair->net->base,
+			pair->backend->dead == -EPROTO
+				? "the other end sends what is no packet: it is left alone"
+				: "the other end is gone: no packet passes");
+	pair->gone = true;
+}
+
 /*
  * Packets to the guest: until the wire has no more, the driver no more buffers, or the budget is
  * spent. Waiting for the wire ends with its edge, waiting for buffers with a notify.
@@ -145,6 +158,8 @@ static void receive(struct virtio_net *net, struct pair *pair)
 			virtio_device_fail_queue(&net->base, queue);
 		if (budget == 0)
 			virtio_device_requeue(&net->base, queue);
+		if (pair->backend->dead)
+			say_gone(pair);
 		if (n != 0) /* the driver's new buffers are not needed to go on: stay deaf */
 			return;
 	} while (virtqueue_listen(vq));
@@ -178,6 +193,8 @@ static void wire_ready(struct event_source *source, uint32_t events)
 		virtio_device_notify(device, 2 * pair->index);
 	if (events & EPOLLOUT)
 		virtio_device_notify(device, 2 * pair->index + 1);
+	if (events & (EPOLLHUP | EPOLLERR))
+		say_gone(pair);
 	pthread_mutex_unlock(&device->lock);
 }
 

@@ -151,6 +151,8 @@ static void lengths_that_lie(void **state)
 	driver_run(d);
 	assert_false(driver_used(d, RX, &id, &len));
 	assert_false(driver_needs_reset(d)); /* the guest did nothing wrong */
+	assert_int_equal(d->reports, 1);
+	assert_non_null(strstr(d->line, "no packet: it is left alone"));
 }
 
 static void a_peer_that_goes_away(void **state)
@@ -171,6 +173,8 @@ static void a_peer_that_goes_away(void **state)
 		assert_true(driver_used(d, TX, &id, &len)); /* lost, but completed */
 	}
 	assert_false(driver_used(d, RX, &id, &len));
+	assert_int_equal(d->reports, 1);
+	assert_non_null(strstr(d->line, "the other end is gone"));
 }
 
 static void transmits(void **state)
