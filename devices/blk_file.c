@@ -58,7 +58,6 @@ static int find_blocks(struct blk_file *file, const char **why)
 
 	file->logical_block = BLK_SECTOR;
 	file->physical_block = 4096;
-	file->memory_align = 1;
 	if (file->direct) {
 		file->memory_align = BLK_SECTOR;
 		file->bounce = aligned_alloc(BOUNCE_ALIGN, BOUNCE);
@@ -192,8 +191,9 @@ static int transfer(int fd, struct iovec *iov, unsigned int nr, uint64_t offset,
 
 bool blk_file_takes(const struct blk_file *file, const struct iovec *iov, unsigned int nr)
 {
-	for (unsigned int i = 0; i < nr; i++)
-		if (((uintptr_t)iov[i].iov_base | iov[i].iov_len) % file->memory_align != 0)
+	for (unsigned int i = 0; i < nr && file->direct; i++)
+		if ((uintptr_t)iov[i].iov_base % file->memory_align != 0 ||
+		    iov[i].iov_len % file->logical_block != 0)
 			return false;
 	return true;
 }

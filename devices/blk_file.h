@@ -20,8 +20,11 @@ struct blk_file {
 	int lost; /* -errno of a flush after which the host may have forgotten what to write */
 	uint32_t logical_block; /* what transfers must be aligned to */
 	uint32_t physical_block; /* what they better are aligned to */
-	uint32_t memory_align; /* what segments must be aligned to, or go by way of the bounce */
-	uint8_t *bounce; /* with direct I/O */
+	/* With direct I/O. A segment that is not whole blocks, so aligned, goes by way of the
+	 * bounce.
+	 */
+	uint32_t memory_align;
+	uint8_t *bounce;
 };
 
 /*

@@ -386,6 +386,27 @@ static void the_end_of_two_disks(void **state)
 	assert_non_null(strstr(error.text, "disk /proc/self/fd/"));
 }
 
+/* With direct I/O each segment is of whole blocks, though its address may be less aligned. */
+static void what_direct_io_takes(void **state)
+{
+	struct blk_file file = { .direct = true, .logical_block = 512, .memory_align = 4 };
+	uint8_t *at = (uint8_t *)8192;
+	const struct {
+		struct iovec iov[2];
+		bool taken;
+	} cases[] = {
+		{ { { at + 4, 512 }, { at, 1024 } }, true },
+		{ { { at, 512 }, { at + 2, 512 } }, false },
+		{ { { at, 100 }, { at + 100, 412 } }, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(blk_file_takes(&file, cases[i].iov, 2), cases[i].taken);
+	file.direct = false;
+	assert_true(blk_file_takes(&file, cases[2].iov, 2));
+}
+
 static void writethrough_is_durable_at_once(void **state)
 {
 	struct fixture *f = *state;
@@ -423,6 +444,7 @@ int main(void)
 		TEST(writeback_is_durable_after_a_flush),
 		TEST(the_end_is_a_flush),
 		TEST(the_end_of_two_disks),
+		cmocka_unit_test(what_direct_io_takes),
 		cmocka_unit_test_setup_teardown(writethrough_is_durable_at_once, setup_writethrough,
 						teardown),
 		TEST(a_driver_without_flushes_is_safe),
