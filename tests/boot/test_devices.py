@@ -53,7 +53,8 @@ class Disks(Linux):
         backing = subprocess.run(["losetup", "--find", "--show", self.disk("backing", 8 << 20)], check=True,
                                  capture_output=True, text=True).stdout.strip()
         self.addCleanup(subprocess.run, ["losetup", "--detach", backing], check=False)
-        for options in (",direct=on", ",direct=on,io=sync", ",direct=on,io=uring"):
+        for options in (",direct=on", ",direct=on,io=sync", ",direct=on,io=uring", ",direct=on,without=6",
+                        ",direct=on,without=10", ",direct=on,without=6:10"):  # BLK_SIZE, TOPOLOGY
             with self.subTest(options=options):
                 self.answers("disks", "disks are right", "--disk", f"{backing}{options}", "--disk",
                              f"{self.disk('vdc')},ro")
@@ -110,6 +111,8 @@ class Nets(Linux):
         with tap("lupine0", f"{HOST}/24") as name:
             self.answers("mtu", "mtu 1280", "--net", f"tap={name},mtu=1280", cmdline=f"lupine_net={GUEST}/24")
             self.both_ways(",mtu=1280", name=name)
+            self.answers("mtu", "mtu 1500", "--net", f"tap={name},mtu=1280,without=3",
+                         cmdline=f"lupine_net={GUEST}/24")
 
     def multi_queue_tap(self, name):
         subprocess.run(["ip", "tuntap", "add", "dev", name, "mode", "tap", "multi_queue", "vnet_hdr"], check=True)
@@ -119,7 +122,9 @@ class Nets(Linux):
 
     def test_queues(self):
         self.multi_queue_tap("lupine1")
-        self.both_ways(",queues=2", "--cpus", "2", name="lupine1")
+        for options in ("", ",without=17", ",without=22", ",without=17:22"):  # CTRL_VQ, MQ
+            with self.subTest(options=options):
+                self.both_ways(f",queues=2{options}", "--cpus", "2", name="lupine1")
 
     def test_each_feature_off(self):
         """Checksums and segmentation of either side, MAC, MRG_RXBUF, STATUS, and those of the rings."""
@@ -135,7 +140,7 @@ class Nets(Linux):
         self.refused(NET, "passt", "--kernel", ELF, "--net", f"socket={self.folder}/nobody")
         self.refused(NET, "socket", "--kernel", ELF, "--net", "fd=0")
         self.refused(200, "one of", "--kernel", ELF, "--net", "mtu=1500")
-
+        self.refused(200, "68", "--kernel", ELF, "--net", "tap=lupine0,mtu=67")
 
     def test_served_by_the_vcpu(self):
         with tap("lupine0", f"{HOST}/24") as name:
@@ -158,6 +163,13 @@ class Nets(Linux):
     def test_vhost_queues(self):
         self.multi_queue_tap("lupine2")
         self.vhost(",queues=2", "--cpus", "2", name="lupine2")
+        self.vhost(",queues=2,without=22", "--cpus", "2", name="lupine2")
+
+    def test_vhost_and_each_feature_off(self):
+        """MRG_RXBUF and those of the rings; then all there are."""
+        for feature in (15, 28, 29, 49, "28:29", "29:49", "0:1:5:15:16:28:29:40:49"):
+            with self.subTest(feature=feature):
+                self.vhost(f",without={feature}")
 
     def test_vhost_and_a_hostile_driver(self):
         if not os.path.exists("/sys/module/vhost_net"):
