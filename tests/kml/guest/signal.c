@@ -57,19 +57,7 @@ static void load_null(void)
 }
 
 static int break_what;
-static greg_t halt_address = (greg_t)0xffffffff81000000;
-
-/* A function of the kernel that nobody can overlook. */
-static void find_halt(void)
-{
-	char line[200];
-	FILE *f = fopen("/proc/kallsyms", "r");
-	while (f && fgets(line, sizeof(line), f))
-		if (strstr(line, " machine_halt\n"))
-			halt_address = (greg_t)strtoul(line, NULL, 16);
-	if (f)
-		fclose(f);
-}
+static greg_t halt_address;
 
 static void break_frame(int number, siginfo_t *info, void *context)
 {
@@ -205,7 +193,8 @@ int main(void)
 	CHECK(!setitimer(ITIMER_REAL, &off, NULL));
 	CHECK(ticks > 10);
 
-	find_halt();
+	/* A function that nobody can overlook. */
+	halt_address = (greg_t)kernel_symbol("machine_halt") ?: (greg_t)0xffffffff81000000;
 	for (intptr_t what = 0; what <= 10; what++) {
 		signal(SIGSEGV, SIG_DFL);
 		int status = in_child(bad_return, (void *)what);

@@ -102,6 +102,23 @@ static inline double test_seconds(void)
 	return seconds ? atof(seconds) : 5;
 }
 
+/* The address of a function of the kernel, 0 if it does not say. */
+static inline unsigned long kernel_symbol(const char *name)
+{
+	char line[256];
+	unsigned long address = 0;
+	FILE *f = fopen("/proc/kallsyms", "r");
+	while (f && !address && fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n\t")] = 0;
+		char *last = strrchr(line, ' ');
+		if (last && !strcmp(last + 1, name))
+			address = strtoul(line, NULL, 16);
+	}
+	if (f)
+		fclose(f);
+	return address;
+}
+
 /* A system call by the function at AT_SYSINFO; only where there is one. */
 static inline long direct_call(long number, long a, long b, long c, long d, long e, long f)
 {
