@@ -373,6 +373,7 @@ static int send_all(int fd)
 {
 	static uint8_t chunk[65536];
 	size_t sent = 0;
+	int unsent;
 
 	for (size_t i = 0; i < sizeof(chunk); i++)
 		chunk[i] = (uint8_t)(i % 251);
@@ -384,7 +385,12 @@ static int send_all(int fd)
 			return fail("send");
 		sent += (size_t)n;
 	}
-	return shutdown(fd, SHUT_WR);
+	if (shutdown(fd, SHUT_WR))
+		return fail("shutdown");
+	/* What the other end has not acknowledged yet goes with this machine. */
+	while (ioctl(fd, TIOCOUTQ, &unsent) == 0 && unsent > 0)
+		usleep(10000);
+	return 0;
 }
 
 static int receive_all(int fd)
