@@ -98,7 +98,7 @@ struct fixture {
 	int image;
 };
 
-static void attach(struct fixture *f, bool writethrough)
+static void attach(struct fixture *f, struct virtio_blk_options options)
 {
 	char path[32];
 	struct virtio_device *device;
@@ -108,7 +108,7 @@ static void attach(struct fixture *f, bool writethrough)
 	f->image = memfd_create("image", 0);
 	assert_int_equal(ftruncate(f->image, 64 * 512), 0);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", f->image);
-	const struct virtio_blk_options options = { .path = path, .writethrough = writethrough };
+	options.path = path;
 	assert_int_equal(
 		virtio_blk_create(&options, &f->driver.mem, &f->driver.loop, &device, &why), 0);
 	driver_attach(&f->driver, device);
@@ -120,7 +120,7 @@ static int setup(void **state)
 	static struct fixture f;
 
 	memset(&fault, 0, sizeof(fault));
-	attach(&f, false);
+	attach(&f, (struct virtio_blk_options){ 0 });
 	*state = &f;
 	return 0;
 }
@@ -130,7 +130,17 @@ static int setup_writethrough(void **state)
 	static struct fixture f;
 
 	memset(&fault, 0, sizeof(fault));
-	attach(&f, true);
+	attach(&f, (struct virtio_blk_options){ .writethrough = true });
+	*state = &f;
+	return 0;
+}
+
+static int setup_limited(void **state)
+{
+	static struct fixture f;
+
+	memset(&fault, 0, sizeof(fault));
+	attach(&f, (struct virtio_blk_options){ .limits.bytes = { .rate = 1 << 20 } });
 	*state = &f;
 	return 0;
 }
@@ -297,28 +307,37 @@ static void clearing_without_help(void **state)
 		assert_int_equal(data[i], i / 512 >= 1 && i / 512 <= 40 ? 0 : 'x');
 }
 
+/* Offers @count requests to zero 32 MiB each, without a notify. */
+static void offer_zeroes(struct fixture *f, unsigned int count)
+{
+	struct driver *d = &f->driver;
+	const struct virtio_blk_outhdr header = { .type = VIRTIO_BLK_T_WRITE_ZEROES };
+	const struct virtio_blk_discard_write_zeroes range = {
+		.num_sectors = 1u << 16, .flags = VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP
+	};
+
+	assert_int_equal(ftruncate(f->image, 1 << 30), 0);
+	assert_int_equal(virtio_blk_resize(d->device), 0);
+	mem_write(&d->mem, HEADER, &header, sizeof(header));
+	mem_write(&d->mem, BUFFER, &range, sizeof(range));
+	driver_desc(d, d->queue[0].desc, 0, HEADER, sizeof(header), VRING_DESC_F_NEXT, 1);
+	driver_desc(d, d->queue[0].desc, 1, BUFFER, sizeof(range), VRING_DESC_F_NEXT, 2);
+	driver_desc(d, d->queue[0].desc, 2, STATUS, 1, VRING_DESC_F_WRITE, 0);
+	while (count-- > 0)
+		driver_offer(d, 0, 0);
+}
+
 /* However much the guest asks for at once, the event loop comes back to the others. */
 static void a_turn_ends(void **state)
 {
 	struct fixture *f = *state;
 	struct driver *d = &f->driver;
-	const struct virtio_blk_outhdr header = { .type = VIRTIO_BLK_T_WRITE_ZEROES };
-	struct virtio_blk_discard_write_zeroes ranges[2] = {
-		{ .num_sectors = 1u << 16, .flags = VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP },
-		{ .num_sectors = 1 },
-	};
+	struct virtio_blk_discard_write_zeroes ranges[2] = { { .num_sectors = 1u << 18 },
+							     { .num_sectors = 1 } };
 	unsigned int done = 0;
 	uint32_t id, len;
 
-	assert_int_equal(ftruncate(f->image, 1 << 30), 0);
-	assert_int_equal(virtio_blk_resize(d->device), 0);
-	mem_write(&d->mem, HEADER, &header, sizeof(header));
-	mem_write(&d->mem, BUFFER, ranges, sizeof(ranges));
-	driver_desc(d, d->queue[0].desc, 0, HEADER, sizeof(header), VRING_DESC_F_NEXT, 1);
-	driver_desc(d, d->queue[0].desc, 1, BUFFER, sizeof(ranges[0]), VRING_DESC_F_NEXT, 2);
-	driver_desc(d, d->queue[0].desc, 2, STATUS, 1, VRING_DESC_F_WRITE, 0);
-	for (int i = 0; i < 16; i++)
-		driver_offer(d, 0, 0);
+	offer_zeroes(f, 16);
 	pthread_mutex_lock(&d->device->lock);
 	virtio_device_notify(d->device, 0);
 	pthread_mutex_unlock(&d->device->lock);
@@ -332,7 +351,6 @@ static void a_turn_ends(void **state)
 	assert_int_equal(*(uint8_t *)driver_at(d, STATUS, 1), VIRTIO_BLK_S_OK);
 
 	/* Nor is one request as large as it likes. */
-	ranges[0].num_sectors = 1u << 18;
 	mem_write(&d->mem, BUFFER, ranges, sizeof(ranges));
 	driver_offer(d, 0, 0);
 	driver_notify(d, 0);
@@ -344,6 +362,17 @@ static void a_turn_ends(void **state)
 	driver_offer(d, 0, 0);
 	driver_notify(d, 0);
 	assert_int_equal(*(uint8_t *)driver_at(d, STATUS, 1), VIRTIO_BLK_S_IOERR);
+}
+
+static void zeroes_count_against_the_limit(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t id, len;
+
+	offer_zeroes(f, 2);
+	driver_notify(&f->driver, 0);
+	assert_true(driver_used(&f->driver, 0, &id, &len));
+	assert_false(driver_used(&f->driver, 0, &id, &len)); /* for half a minute */
 }
 
 static void writeback_is_durable_after_a_flush(void **state)
@@ -441,6 +470,8 @@ int main(void)
 		TEST(interruptions_are_repeated),
 		TEST(clearing_without_help),
 		TEST(a_turn_ends),
+		cmocka_unit_test_setup_teardown(zeroes_count_against_the_limit, setup_limited,
+						teardown),
 		TEST(writeback_is_durable_after_a_flush),
 		TEST(the_end_is_a_flush),
 		TEST(the_end_of_two_disks),
