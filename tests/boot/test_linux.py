@@ -125,8 +125,10 @@ class Console(Linux):
         while "ready" not in line:
             line = process.stdout.readline()
             self.assertTrue(line, "the guest ended early")
-        out, _ = process.communicate("across the console\n", timeout=60)
-        self.assertIn("got across the console", out)
+        # More than the UART holds, and then nobody at the other end.
+        sent = "".join(f" {i}" for i in range(200))
+        out, _ = process.communicate(f"across the console{sent}\n", timeout=60)
+        self.assertIn(f"got across the console{sent}", out)
         self.assertEqual(process.returncode, 0)
 
 

@@ -120,7 +120,7 @@ static int console_flood(void)
 
 static int read_console(void)
 {
-	char line[64];
+	char line[1024];
 
 	printf("ready\n");
 	fflush(stdout);
