@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `int $n` ends in a signal for every n, and the machine is none the worse. */
 #include "test.h"
+#include <sys/time.h>
 
 static unsigned char *code;
 
@@ -31,10 +32,23 @@ static void gates(void)
 	}
 }
 
+/* What only looks like one is none. */
+static void lookalikes(void)
+{
+	struct itimerval fast = { { 0, 1000 }, { 0, 1000 } }, none = { 0 };
+	on_signal(SIGALRM, count_tick, SA_RESTART);
+	CHECK(!setitimer(ITIMER_REAL, &fast, NULL));
+	for (double end = now() + test_seconds(); now() < end;)
+		run_lookalikes(100000);
+	CHECK(!setitimer(ITIMER_REAL, &none, NULL));
+	CHECK(ticks_seen > 10);
+}
+
 int main(void)
 {
 	if (kml_on())
 		gates();
+	lookalikes();
 	code = map_pages(1, PROT_READ | PROT_WRITE | PROT_EXEC);
 	memset(code, 0x90, 4096);
 	int bad = 0;

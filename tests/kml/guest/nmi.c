@@ -61,6 +61,7 @@ static void work(double end)
 		touch(20);
 		copy(5);
 		call(2000);
+		run_lookalikes(20000);
 	}
 	CHECK(ticks_seen > 10);
 	_exit(0);

@@ -8,6 +8,8 @@
 #include <sys/resource.h>
 #include <sys/user.h>
 
+#define KERNEL_HOLE 0xffff800000001000 /* nothing is mapped there */
+
 static void tracee(void)
 {
 	ptrace(PTRACE_TRACEME, 0, 0, 0);
@@ -53,6 +55,37 @@ static void steps(int request)
 		CHECK(entries == 20 && breakpoint == 1);
 	else
 		CHECK(breakpoint > 50);
+}
+
+static void wild(void)
+{
+	ptrace(PTRACE_TRACEME, 0, 0, 0);
+	raise(SIGSTOP);
+	((void (*)(void))KERNEL_HOLE)();
+}
+
+/* A single step over a jump to a kernel address ends there; only the next one faults. */
+static void step_into_the_wild(void)
+{
+	struct user_regs_struct regs;
+	int status, stops = 0;
+	pid_t pid = fork();
+
+	if (!pid)
+		wild();
+	CHECK(waitpid(pid, &status, 0) == pid && WIFSTOPPED(status));
+	do {
+		CHECK(stops++ < 10000);
+		CHECK(!ptrace(PTRACE_SINGLESTEP, pid, 0, 0));
+		CHECK(waitpid(pid, &status, 0) == pid && WIFSTOPPED(status));
+		CHECK(!ptrace(PTRACE_GETREGS, pid, 0, &regs));
+	} while (WSTOPSIG(status) == SIGTRAP && regs.rip != KERNEL_HOLE);
+	CHECK(WSTOPSIG(status) == SIGTRAP && regs.cs == 0x33);
+	CHECK(!ptrace(PTRACE_SINGLESTEP, pid, 0, 0));
+	CHECK(waitpid(pid, &status, 0) == pid && WIFSTOPPED(status));
+	CHECK(!ptrace(PTRACE_GETREGS, pid, 0, &regs));
+	CHECK(WSTOPSIG(status) == SIGSEGV && regs.rip == KERNEL_HOLE);
+	CHECK(!ptrace(PTRACE_KILL, pid, 0, 0) && waitpid(pid, &status, 0) == pid);
 }
 
 static void dump(void *unused)
@@ -113,6 +146,7 @@ int main(void)
 		steps(PTRACE_SINGLESTEP);
 		steps(PTRACE_SYSCALL);
 	}
+	step_into_the_wild();
 	core();
 	return 0;
 }
